@@ -1,0 +1,1 @@
+"""Graphs, and the data sets that make them: N-body simulations, molecules."""

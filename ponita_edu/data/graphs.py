@@ -1,0 +1,283 @@
+"""One batch type for everything: several point clouds, their features and their edges, side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from ponita_edu.geometry.groups import Motion
+
+
+@dataclass(frozen=True, eq=False)
+class Graphs:
+    """A batch of point clouds with features and directed edges (notebook 00).
+
+    Edge e runs from the source s = ``edge_index[0, e]`` (sender) to the target t = ``edge_index[1, e]`` (receiver).
+    A motion (R, b) maps ``pos`` to R p + b, ``vec`` and every entry of ``y_vec`` to R v, and leaves the rest alone.
+
+    Args:
+        pos: positions, in the length unit of the data.
+        x: invariant features of the nodes.
+        edge_index: edges; ``None`` joins all nodes of each graph, each node with itself too.
+        batch: number of the graph that each node belongs to, ascending; ``None`` means one graph.
+        num_graphs: number of graphs; ``None`` means ``batch.max() + 1``.
+        vec: vector features of the nodes (velocities, for instance).
+        cond: one number per node that kernels may depend on (the noise level of a diffusion model).
+        y, y_vec: targets by name: invariant ones, and vectors, which turn with the points.
+
+    Raises:
+        ValueError: on wrong shapes or dtypes, values that are not finite, no node at all, or indices out of range.
+    """
+
+    pos: Float[Tensor, "nodes dim"]
+    x: Float[Tensor, "nodes scalars"]
+    edge_index: Int[Tensor, "2 edges"] | None = None
+    batch: Int[Tensor, " nodes"] | None = None
+    num_graphs: int | None = None
+    vec: Float[Tensor, "nodes vectors dim"] | None = None
+    cond: Float[Tensor, "nodes 1"] | None = None
+    y: dict[str, Tensor] = field(default_factory=dict)
+    y_vec: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_points(self.pos)
+        n, dim = self.pos.shape
+        _check_feature("x", self.x, (n, None), self.pos)
+        if self.vec is not None:
+            _check_feature("vec", self.vec, (n, None, dim), self.pos)
+        if self.cond is not None:
+            _check_feature("cond", self.cond, (n, 1), self.pos)
+        if self.batch is None:
+            object.__setattr__(self, "batch", torch.zeros(n, dtype=torch.long, device=self.pos.device))
+        _check_indices("batch", self.batch, (n,), None if self.num_graphs is None else self.num_graphs)
+        if bool((self.batch[1:] < self.batch[:-1]).any()):
+            raise ValueError("batch must ascend, so that the nodes of a graph stand together, but it does not. "
+                             "Sort the nodes by graph, or use collate().")
+        if self.num_graphs is None:
+            object.__setattr__(self, "num_graphs", int(self.batch.max()) + 1)
+        if self.edge_index is None:
+            object.__setattr__(self, "edge_index", complete_edges(self.batch))
+        _check_indices("edge_index", self.edge_index, (2, None), n)
+        if bool((self.batch[self.edge_index[0]] != self.batch[self.edge_index[1]]).any()):
+            raise ValueError("edge_index must join nodes of the same graph, but some edge joins two graphs of the "
+                             "batch. Offset the node indices graph by graph, or use collate().")
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the space, 2 or 3."""
+        return self.pos.shape[1]
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes of all graphs together."""
+        return self.pos.shape[0]
+
+    @property
+    def source(self) -> Int[Tensor, " edges"]:
+        """The sender of each edge."""
+        return self.edge_index[0]
+
+    @property
+    def target(self) -> Int[Tensor, " edges"]:
+        """The receiver of each edge."""
+        return self.edge_index[1]
+
+    def moved(self, motion: Motion) -> "Graphs":
+        """The same batch after a motion: one for all graphs, or one for each (leading axis ``num_graphs``)."""
+        rotation, shift = motion.rotation.to(self.pos), motion.translation.to(self.pos)
+        if rotation.dim() == 3 and rotation.shape[0] != self.num_graphs:
+            raise ValueError(f"motion must be a single one or hold one for each of the {self.num_graphs} graphs, but "
+                             f"holds {rotation.shape[0]}. Use Motion.random({self.num_graphs}, ...).")
+        rotation = rotation.expand(self.num_graphs, self.dim, self.dim)
+        shift = shift.expand(self.num_graphs, self.dim)
+
+        def turn(v: Tensor) -> Tensor:  # [nodes, ..., dim] or [graphs, ..., dim]
+            rows = rotation[self.batch] if v.shape[0] == self.num_nodes else rotation
+            return torch.einsum("nij,n...j->n...i", rows.to(v), v)
+
+        return self._replace(
+            pos=turn(self.pos) + shift[self.batch],
+            vec=None if self.vec is None else turn(self.vec),
+            y_vec={name: turn(v) for name, v in self.y_vec.items()},
+        )
+
+    def rotate(self, rotation: Float[Tensor, "*graphs dim dim"]) -> "Graphs":
+        """The same batch turned about the origin: one rotation for all graphs, or one for each."""
+        return self.moved(Motion(rotation, torch.zeros(rotation.shape[:-1], dtype=rotation.dtype)))
+
+    def permuted(self, order: Int[Tensor, " nodes"]) -> "Graphs":
+        """The same batch with nodes reordered within their graphs: new node i is old node ``order[i]``."""
+        if sorted(order.tolist()) != list(range(self.num_nodes)) or not torch.equal(self.batch[order], self.batch):
+            raise ValueError(f"order must permute 0..{self.num_nodes - 1} within each graph, but is {order.tolist()}. "
+                             "Shuffle the nodes of one graph at a time.")
+
+        def pick(a: Tensor) -> Tensor:
+            return a[order] if a.shape[0] == self.num_nodes else a
+
+        return self._replace(
+            pos=self.pos[order], x=self.x[order],
+            edge_index=torch.argsort(order)[self.edge_index],
+            vec=None if self.vec is None else self.vec[order],
+            cond=None if self.cond is None else self.cond[order],
+            y={k: pick(v) for k, v in self.y.items()}, y_vec={k: pick(v) for k, v in self.y_vec.items()},
+        )
+
+    def to(self, target: torch.device | torch.dtype | str) -> "Graphs":
+        """The same batch on another device, or with its real numbers in another dtype."""
+
+        def move(a: Tensor | None) -> Tensor | None:
+            keep = a is None or (isinstance(target, torch.dtype) and not a.is_floating_point())
+            return a if keep else a.to(target)
+
+        return self._replace(
+            **{name: move(getattr(self, name)) for name in ("pos", "x", "edge_index", "batch", "vec", "cond")},
+            y={k: move(v) for k, v in self.y.items()}, y_vec={k: move(v) for k, v in self.y_vec.items()},
+        )
+
+    def requires_grad_(self) -> "Graphs":
+        """The same batch with positions that are leaves of the autograd graph, so that forces can be asked for."""
+        return self._replace(pos=self.pos.detach().clone().requires_grad_(True))
+
+    def _replace(self, **changes) -> "Graphs":
+        # What came from a checked batch needs no second check, which would wait for the GPU.
+        new = object.__new__(Graphs)
+        for name in self.__dataclass_fields__:
+            object.__setattr__(new, name, changes.get(name, getattr(self, name)))
+        return new
+
+
+def collate(graphs: Sequence[Graphs]) -> Graphs:
+    """Put several batches side by side, with node and graph numbers shifted.
+
+    Raises:
+        ValueError: if there is none, or if they do not have the same features and targets.
+    """
+    if len(graphs) == 0:
+        raise ValueError("graphs must hold at least one graph, but is empty. Check the data set or the indices.")
+    for name in ("vec", "cond"):
+        if len({getattr(g, name) is None for g in graphs}) > 1:
+            raise ValueError(f"graphs must all have {name} or all lack it. Give the missing ones zeros.")
+    if len({(g.dim, g.x.shape[1], tuple(sorted(g.y)), tuple(sorted(g.y_vec))) for g in graphs}) > 1:
+        raise ValueError("graphs must agree in dimension, number of scalar features and names of targets; got "
+                         + "; ".join(f"dim {g.dim}, x {tuple(g.x.shape)}, y {sorted(g.y) + sorted(g.y_vec)}"
+                                     for g in graphs[:5]) + ".")
+    nodes = np.cumsum([0] + [g.num_nodes for g in graphs])
+    count = np.cumsum([0] + [g.num_graphs for g in graphs])
+
+    def cat(name: str) -> Tensor | None:
+        return None if getattr(graphs[0], name) is None else torch.cat([getattr(g, name) for g in graphs])
+
+    return graphs[0]._replace(
+        pos=cat("pos"), x=cat("x"), vec=cat("vec"), cond=cat("cond"), num_graphs=int(count[-1]),
+        edge_index=torch.cat([g.edge_index + int(k) for g, k in zip(graphs, nodes, strict=False)], dim=1),
+        batch=torch.cat([g.batch + int(k) for g, k in zip(graphs, count, strict=False)]),
+        y={k: torch.cat([g.y[k] for g in graphs]) for k in graphs[0].y},
+        y_vec={k: torch.cat([g.y_vec[k] for g in graphs]) for k in graphs[0].y_vec},
+    )
+
+
+def complete_edges(batch: Int[Tensor, " nodes"], self_loops: bool = True) -> Int[Tensor, "2 edges"]:
+    """All ordered pairs of nodes of the same graph, listed receiver by receiver.
+
+    Args:
+        batch: number of the graph of each node, ascending (nodes of a graph stand together).
+        self_loops: whether a node is its own neighbour.
+    """
+    sizes = torch.bincount(batch)
+    first = torch.cumsum(sizes, 0) - sizes
+    degree = sizes[batch]
+    target = torch.repeat_interleave(torch.arange(len(batch), device=batch.device), degree)
+    first_edge = torch.repeat_interleave(torch.cumsum(degree, 0) - degree, degree)
+    rank = torch.arange(len(target), device=batch.device) - first_edge
+    edge_index = torch.stack((first[batch[target]] + rank, target))
+    return edge_index if self_loops else edge_index[:, edge_index[0] != edge_index[1]]
+
+
+def radius_edges(
+    pos: Float[Tensor, "nodes dim"], batch: Int[Tensor, " nodes"], radius: float, self_loops: bool = True
+) -> Int[Tensor, "2 edges"]:
+    """All ordered pairs of nodes of the same graph at a distance of at most ``radius``, by receiver.
+
+    A k-d tree (scipy), so the cost is about linear in the number of nodes for a bounded density.
+
+    Raises:
+        ValueError: if ``radius`` is not positive.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius must be positive, but is {radius}. Use float('inf') to join all nodes of a graph.")
+    if radius == float("inf"):
+        return complete_edges(batch, self_loops)
+    # One further coordinate sets the graphs of a batch more than a radius apart, so one tree serves all of them.
+    apart = batch.detach().cpu().double()[:, None] * (2 * radius)
+    points = torch.cat((pos.detach().cpu().double(), apart), dim=1).numpy()
+    pairs = cKDTree(points).query_pairs(radius, output_type="ndarray")
+    one_way = torch.from_numpy(pairs.astype(np.int64)).T.reshape(2, -1)
+    edge_index = torch.cat((one_way, one_way.flip(0)), dim=1).to(pos.device)
+    if self_loops:
+        loops = torch.arange(len(pos), device=pos.device).expand(2, -1)
+        edge_index = torch.cat((edge_index, loops), dim=1)
+    order = torch.argsort(edge_index[1] * len(pos) + edge_index[0])
+    return edge_index[:, order]
+
+
+def with_self_loops(edge_index: Int[Tensor, "2 edges"], num_nodes: int) -> Int[Tensor, "2 more_edges"]:
+    """The edges and a self loop for every node, each pair once, sorted by (source, target)."""
+    loops = torch.arange(num_nodes, device=edge_index.device).expand(2, -1)
+    return torch.unique(torch.cat((edge_index, loops), dim=1), dim=1)
+
+
+def without_self_loops(edge_index: Int[Tensor, "2 edges"]) -> Int[Tensor, "2 fewer_edges"]:
+    """The edges that join two different nodes, each pair once, sorted by (source, target)."""
+    proper: Bool[Tensor, " edges"] = edge_index[0] != edge_index[1]
+    return torch.unique(edge_index[:, proper], dim=1)
+
+
+def _check_points(pos: Tensor) -> None:
+    if not isinstance(pos, Tensor) or not pos.is_floating_point():
+        came = f"a tensor of {pos.dtype}" if isinstance(pos, Tensor) else f"a {type(pos).__name__}"
+        raise ValueError(f"pos must be a tensor of real numbers, but is {came}. Use torch.as_tensor(pos).float().")
+    if pos.dim() != 2 or pos.shape[1] not in (2, 3):
+        raise ValueError(f"pos must have shape [nodes, 2] or [nodes, 3], but has {list(pos.shape)}. "
+                         "Put all graphs of a batch one after another and tell them apart by batch.")
+    if pos.shape[0] == 0:
+        raise ValueError("pos must hold at least one node, but the batch is empty. Check the data set or the indices.")
+    _check_finite("pos", pos)
+
+
+def _check_feature(name: str, a: Tensor, shape: tuple[int | None, ...], like: Tensor) -> None:
+    wanted = "[" + ", ".join("any" if k is None else str(k) for k in shape) + "]"
+    if not isinstance(a, Tensor) or a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape,
+                                                                                                   strict=True)):
+        came = list(a.shape) if isinstance(a, Tensor) else type(a).__name__
+        raise ValueError(f"{name} must have shape {wanted}, but is {came}: one row per node of pos.")
+    if a.dtype != like.dtype:
+        raise ValueError(f"{name} must have the dtype of pos, {like.dtype}, but has {a.dtype}. "
+                         f"Use {name}.to({like.dtype}).")
+    if a.device != like.device:
+        raise ValueError(f"{name} must lie on the device of pos, {like.device}, but lies on {a.device}. "
+                         f"Use {name}.to('{like.device}').")
+    _check_finite(name, a)
+
+
+def _check_finite(name: str, a: Tensor) -> None:
+    good = torch.isfinite(a)
+    if not bool(good.all()):
+        where = (~good).nonzero()[0].tolist()
+        raise ValueError(f"{name} must be finite, but {int((~good).sum())} of {a.numel()} values are not, first "
+                         f"{float(a[tuple(where)])} at {where}. Drop or repair those rows.")
+
+
+def _check_indices(name: str, a: Tensor, shape: tuple[int | None, ...], bound: int | None) -> None:
+    if not isinstance(a, Tensor) or a.dtype != torch.long:
+        came = str(a.dtype) if isinstance(a, Tensor) else type(a).__name__
+        raise ValueError(f"{name} must be a tensor of torch.int64, but is {came}. Use {name}.long().")
+    if a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape, strict=True)):
+        wanted = "[" + ", ".join("edges" if k is None else str(k) for k in shape) + "]"
+        raise ValueError(f"{name} must have shape {wanted}, but has {list(a.shape)}.")
+    if a.numel() and (int(a.min()) < 0 or (bound is not None and int(a.max()) >= bound)):
+        raise ValueError(f"{name} must hold indices from 0 to {'' if bound is None else bound - 1}, but holds "
+                         f"{int(a.min())} to {int(a.max())}. Count from 0 within the batch.")

@@ -1,0 +1,1 @@
+"""The network: kernels, lifting, convolutions, PONITA, and what it is compared with."""

@@ -1,0 +1,114 @@
+"""Convolutions whose weights are shared over equivalence classes of point pairs (notebook 05)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class Pairs(NamedTuple):
+    """What the convolutions of a network share: who sends to whom, and the kernel basis of each pair.
+
+    Features h are [points, channels] for point clouds and [points, N, channels] on the bundle, N orientations each.
+    """
+
+    source: Int[Tensor, " edges"]
+    target: Int[Tensor, " edges"]
+    basis: Float[Tensor, "edges *N basis"]  # phi of the attributes; for a full convolution [edges, N, N, basis]
+    fiber_basis: Float[Tensor, "N N basis"] | None = None
+    weights: Float[Tensor, " N"] | None = None
+
+
+class SpatialConv(nn.Module):
+    """Sum over neighbours, channel by channel, each orientation for itself.
+
+        y[i, o, c] = sum over edges (s -> i) of k_c(a_{s i o}) h[s, o, c],   k = W phi
+
+    Args:
+        channels: channels of h.
+        basis: number of basis functions phi.
+        attention: weigh each message by softmax(key(h_s) . query(h_t) / sqrt(128)) over the edges into a receiver.
+    """
+
+    def __init__(self, channels: int, basis: int, attention: bool = False):
+        super().__init__()
+        self.kernel = nn.Linear(basis, channels, bias=False)
+        self.key_transform = nn.Linear(channels, 128) if attention else None
+        self.query_transform = nn.Linear(channels, 128) if attention else None
+
+    def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
+        message = self.kernel(pairs.basis) * h[pairs.source]
+        if self.key_transform is not None:
+            message = message * self._attention(h, pairs)
+        return torch.zeros_like(h).index_add(0, pairs.target, message)
+
+    def _attention(self, h: Tensor, pairs: Pairs) -> Float[Tensor, "edges *N 1"]:
+        key, query = self.key_transform(h), self.query_transform(h)
+        logits = (key[pairs.source] * query[pairs.target]).sum(-1, keepdim=True) / key.shape[-1] ** 0.5
+        alpha = (logits - logits.detach().max()).exp() if logits.numel() else logits
+        total = torch.zeros_like(key[..., :1]).index_add(0, pairs.target, alpha)
+        return alpha / (total[pairs.target] + 1e-6)
+
+
+class FiberConv(nn.Module):
+    """Sum over the orientations of each point, channel by channel.
+
+        z[i, p, c] = sum_o w_o kappa_c(o_p . o_o) y[i, o, c],   w_o = 1/N on an equal-weight grid
+    """
+
+    def __init__(self, channels: int, basis: int):
+        super().__init__()
+        self.kernel = nn.Linear(basis, channels, bias=False)
+
+    def forward(self, y: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
+        kernel = self.kernel(pairs.fiber_basis) * pairs.weights[:, None]
+        return torch.einsum("poc,noc->npc", kernel, y)
+
+
+class PointConv(nn.Module):
+    """Convolution on a point cloud (positions, or position-orientation points): a spatial step and a bias."""
+
+    def __init__(self, channels: int, basis: int, attention: bool = False):
+        super().__init__()
+        self.spatial = SpatialConv(channels, basis, attention)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, h: Float[Tensor, "points channels"], pairs: Pairs) -> Float[Tensor, "points channels"]:
+        return self.spatial(h, pairs) + self.bias
+
+
+class SeparableConv(nn.Module):
+    """Convolution on the bundle in two steps: over positions, then over orientations; and a bias.
+
+    Both steps have attributes that name their classes completely: pairs with equal orientation, and pairs at the same
+    position. Their composite is not every kernel on pairs of R^d x S^(d-1): see ``FullConv``.
+
+    Source: arXiv 2310.02970, section 4.
+    """
+
+    def __init__(self, channels: int, basis: int, attention: bool = False):
+        super().__init__()
+        self.spatial = SpatialConv(channels, basis, attention)
+        self.fiber = FiberConv(channels, basis)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
+        return self.fiber(self.spatial(h, pairs), pairs) + self.bias
+
+
+class FullConv(nn.Module):
+    """Convolution on the bundle with one kernel of all attributes of a pair; N times the work of the separable one.
+
+        z[i, p, c] = sum over edges (s -> i) of sum_o w_o k_c(a_{s o, i p}) h[s, o, c]
+    """
+
+    def __init__(self, channels: int, basis: int):
+        super().__init__()
+        self.kernel = nn.Linear(basis, channels, bias=False)
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
+        kernel = self.kernel(pairs.basis) * pairs.weights[:, None]
+        message = torch.einsum("epoc,eoc->epc", kernel, h[pairs.source])
+        return torch.zeros_like(h).index_add(0, pairs.target, message) + self.bias

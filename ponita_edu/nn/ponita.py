@@ -1,0 +1,215 @@
+"""PONITA: ConvNeXt blocks on positions, on lifted edges, or on the bundle R^n x S^(n-1) (notebook 06)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ponita_edu.data.graphs import Graphs
+from ponita_edu.geometry.grids import Grid, make_grid
+from ponita_edu.geometry.invariants import orientation_invariants
+from ponita_edu.nn import spaces
+from ponita_edu.nn.config import PonitaConfig
+from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
+from ponita_edu.nn.kernels import cutoff_window, kernel_basis
+from ponita_edu.nn.lifting import sphere_to_scalar, sphere_to_vector
+
+
+class Prediction(NamedTuple):
+    """Outputs of a network: rows are nodes, or graphs if the level is "graph"."""
+
+    scalar: Float[Tensor, "rows scalars"]
+    vector: Float[Tensor, "rows vectors dim"]
+
+
+class Block(nn.Module):
+    """A ConvNeXt block: h + g * W_2 GELU(W_1 LayerNorm(conv(h)) + b_1) + b_2, with layer scale g."""
+
+    def __init__(self, conv: nn.Module, channels: int, widening: int, layer_scale: float | None):
+        super().__init__()
+        self.conv = conv
+        self.norm = nn.LayerNorm(channels)
+        self.linear_1 = nn.Linear(channels, widening * channels)
+        self.linear_2 = nn.Linear(widening * channels, channels)
+        self.layer_scale = None if layer_scale is None else nn.Parameter(torch.full((channels,), layer_scale))
+
+    def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
+        update = self.linear_2(nn.functional.gelu(self.linear_1(self.norm(self.conv(h, pairs)))))
+        return h + (update if self.layer_scale is None else self.layer_scale * update)
+
+
+class Ponita(nn.Module):
+    """A network on point clouds that shares weights over equivalence classes of point pairs.
+
+    ``model(graphs)`` gives a ``Prediction``. With space ``positions`` or ``edges`` it is equivariant to every motion of
+    E(n), exactly. With space ``bundle`` it is exactly equivariant when points and grid move together, and to the
+    grid's own symmetries; for any other rotation *approximately*, with an error that falls with the number of
+    orientations (``analysis.equivariance`` measures it).
+
+    Args:
+        config: the settings.
+        grid: orientations of the bundle; default: the dodecahedron's 20 vertices in 3D, 8 equal angles in 2D.
+        seed: of the initial weights; None draws from torch's global generator.
+
+    Raises:
+        ValueError: on a grid of the wrong dimension, or inputs that do not fit the config.
+
+    Source: Bekkers et al., arXiv 2310.02970.
+    """
+
+    def __init__(self, config: PonitaConfig, grid: Grid | None = None, seed: int | None = None):
+        super().__init__()
+        self.config = c = config
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            on_bundle, full = c.space == "bundle", c.conv == "full"
+            self.basis = kernel_basis(c.num_attributes, c.hidden, c.basis, c.degree, c.distinct_monomials)
+            self.fiber_basis = (kernel_basis(1, c.hidden, c.basis, c.degree, c.distinct_monomials)
+                                if on_bundle and not full else None)
+            self.embed = nn.Linear(c.scalars_in + c.vectors_in, c.hidden, bias=False)
+            self.blocks = nn.ModuleList()
+            for _ in range(c.layers):
+                conv = (FullConv(c.hidden, c.basis) if full else
+                        (SeparableConv if on_bundle else PointConv)(c.hidden, c.basis, c.attention))
+                self.blocks.append(Block(conv, c.hidden, c.widening, c.layer_scale))
+            self.readouts = nn.ModuleList(nn.Linear(c.hidden, c.scalars_out + c.vectors_out)
+                                          for _ in range(c.layers if c.readout == "mean" else 1))
+        if grid is not None and not on_bundle:
+            raise ValueError(f"grid is only for space 'bundle', but space is {c.space!r}. Leave it out.")
+        self._grid: Grid | None = None
+        if on_bundle:
+            self.set_grid(grid or (make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)))
+
+    @property
+    def grid(self) -> Grid | None:
+        """The orientations of the bundle, None for point clouds."""
+        return self._grid
+
+    def set_grid(self, grid: Grid) -> None:
+        """Use another grid from now on. Weights act on invariants, so they stay as they are."""
+        if grid.dim != self.config.dim:
+            raise ValueError(f"grid must lie in {self.config.dim}D, but {grid.name} lies in {grid.dim}D.")
+        like = self.embed.weight
+        self._grid = grid
+        self.register_buffer("ori", grid.points.to(like.device, like.dtype))
+        self.register_buffer("ori_weights", grid.weights.to(like.device, like.dtype))
+
+    def _apply(self, fn, recurse: bool = True):
+        super()._apply(fn, recurse)
+        if self._grid is not None:  # from float64, so that .float().double() does not leave a rounded grid behind
+            self.set_grid(self._grid)
+        return self
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        stored, weights = (state_dict.get(prefix + name) for name in ("ori", "ori_weights"))
+        if self._grid is not None and stored is not None and not (
+                stored.shape == self.ori.shape and torch.equal(stored.to(self.ori), self.ori)):
+            weights = weights.detach().cpu().double()
+            self.set_grid(Grid.from_points(stored, weights / weights.sum(), "stored"))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of learnt weights."""
+        return sum(p.numel() for p in self.parameters())
+
+    def forward(self, graphs: Graphs) -> Prediction:
+        self._check(graphs)
+        points = self._lift(graphs)
+        basis = self.basis(points.attributes)
+        if self.config.radius is not None:
+            window = cutoff_window(points.distance, self.config.radius)
+            basis = basis * window.reshape(-1, *[1] * (basis.dim() - 1))
+        pairs = Pairs(points.source, points.target, basis)
+        if self._grid is not None:
+            fiber = None
+            if self.fiber_basis is not None:
+                fiber = self.fiber_basis(orientation_invariants(self.ori[:, None], self.ori[None, :]))
+            pairs = pairs._replace(fiber_basis=fiber, weights=self.ori_weights)
+
+        h, hidden = self.embed(points.features), []
+        for block in self.blocks:
+            h = block(h, pairs)
+            hidden.append(h)
+        used = hidden if self.config.readout == "mean" else hidden[-1:]
+        signal = sum(readout(h) for readout, h in zip(self.readouts, used, strict=True)) / len(used)
+        return self._project(signal, points, graphs)
+
+    def calibrate(self, graphs: Graphs) -> Float[Tensor, "layers 3"]:
+        """Rescale the kernels of every block so that its steps keep the scale of their input on this batch. Once.
+
+        Spatial kernels are multiplied by sd(h)/sd(y), fiber kernels by sd(y)/sd(z), with h, y, z the input and the
+        outputs of the two steps (without bias), all measured in one forward pass with the weights as they were.
+
+        Returns:
+            sd(h), sd(y), sd(z) of each block (no third column for one-step convolutions).
+
+        Source: the public implementations do this unasked in their first training step.
+        """
+        stds: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+        def measure(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            stds[module] = inputs[0].std(), (output - module.bias if isinstance(module, FullConv) else output).std()
+
+        steps = [[m for m in b.conv.modules() if isinstance(m, (SpatialConv, FiberConv, FullConv))]
+                 for b in self.blocks]
+        hooks = [m.register_forward_hook(measure) for block in steps for m in block]
+        try:
+            with torch.no_grad():
+                self(graphs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for block in steps:
+            for module in block:
+                sd_in, sd_out = stds[module]
+                if not bool(sd_out > 0):
+                    raise ValueError("graphs must make every kernel act, but a convolution gave a constant. Calibrate "
+                                     "on a batch with several nodes and edges.")
+                module.kernel.weight.data.mul_(sd_in / sd_out)
+        return torch.stack([torch.stack([stds[b[0]][0]] + [stds[m][1] for m in b]) for b in steps])
+
+    def _lift(self, graphs: Graphs) -> spaces.Points:
+        if self.config.space == "positions":
+            return spaces.positions(graphs)
+        if self.config.space == "edges":
+            return spaces.edges(graphs, self.config.radius)
+        return spaces.bundle(graphs, self.ori, self.config.conv, self.config.attributes)
+
+    def _project(self, signal: Tensor, points: spaces.Points, graphs: Graphs) -> Prediction:
+        scalar, vector = signal.split((self.config.scalars_out, self.config.vectors_out), dim=-1)
+        if self._grid is not None:
+            scalar = sphere_to_scalar(scalar, self.ori_weights)
+            vector = sphere_to_vector(vector, self.ori, self.ori_weights, centred=self.config.centred_readout)
+        elif points.ori is not None:
+            scalar = _mean_by(scalar, points.node, graphs.num_nodes)
+            vector = _mean_by(vector[..., None] * points.ori[:, None], points.node, graphs.num_nodes)
+        else:
+            vector = vector[..., None].expand(-1, -1, self.config.dim)  # no vectors, but of the right shape
+        if self.config.level == "graph":
+            scalar, vector = (a.new_zeros(graphs.num_graphs, *a.shape[1:]).index_add(0, graphs.batch, a)
+                              for a in (scalar, vector))
+        return Prediction(scalar, vector)
+
+    def _check(self, graphs: Graphs) -> None:
+        c, weight = self.config, self.embed.weight
+        for name, wanted, came in (
+            ("dim", c.dim, graphs.dim),
+            ("scalars_in", c.scalars_in, graphs.x.shape[1]),
+            ("vectors_in", c.vectors_in, 0 if graphs.vec is None else graphs.vec.shape[1]),
+            ("conditioning", c.conditioning, graphs.cond is not None),
+        ):
+            if wanted != came:
+                raise ValueError(f"graphs do not fit the network: {name} is {wanted} in its config, but the batch has "
+                                 f"{came}. Build the network with {name}={came}, or change the features.")
+        if graphs.pos.dtype != weight.dtype or graphs.pos.device != weight.device:
+            raise ValueError(f"graphs are {graphs.pos.dtype} on {graphs.pos.device}, but the network is {weight.dtype} "
+                             f"on {weight.device}. Use graphs.to(...) or model.to(...).")
+
+
+def _mean_by(a: Tensor, index: Tensor, size: int) -> Tensor:
+    total = a.new_zeros(size, *a.shape[1:]).index_add(0, index, a)
+    count = torch.bincount(index, minlength=size).clamp(min=1)  # a node without points keeps 0
+    return total / count.reshape(-1, *[1] * (a.dim() - 1))
