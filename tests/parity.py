@@ -67,6 +67,7 @@ def record(model: Ponita, graphs: Graphs) -> tuple[dict[str, Tensor], dict[str, 
         hooks.append(part.register_forward_hook(lambda m, i, out: seen.__setitem__(name, out)))
 
     hooks: list = []
+    model.share_classes = False  # so that intermediates are there for every edge
     keep("act/poly_spatial", model.basis[0])
     keep("act/kernel_basis_unwindowed", model.basis)
     keep("act/x_embed", model.embed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -86,6 +87,13 @@ class Graphs:
         """The receiver of each edge."""
         return self.edge_index[1]
 
+    @property
+    def mutual(self) -> "MutualEdges | None":
+        """The edges as unordered pairs and self loops, None if some edge lacks its reverse; worked out once."""
+        if not hasattr(self, "_mutual"):
+            object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes))
+        return self._mutual
+
     def moved(self, motion: Motion) -> "Graphs":
         """The same batch after a motion: one for all graphs, or one for each (leading axis ``num_graphs``)."""
         rotation, shift = motion.rotation.to(self.pos), motion.translation.to(self.pos)
@@ -147,7 +155,29 @@ class Graphs:
         new = object.__new__(Graphs)
         for name in self.__dataclass_fields__:
             object.__setattr__(new, name, changes.get(name, getattr(self, name)))
+        if hasattr(self, "_mutual") and new.edge_index is self.edge_index:
+            object.__setattr__(new, "_mutual", self._mutual)
         return new
+
+
+class MutualEdges(NamedTuple):
+    """Edges that come with their reverse, each pair listed once, and nodes that have a self loop."""
+
+    source: Int[Tensor, " pairs"]
+    target: Int[Tensor, " pairs"]
+    loops: Int[Tensor, " loops"]
+
+
+def mutual_edges(edge_index: Int[Tensor, "2 edges"], num_nodes: int) -> MutualEdges | None:
+    """Split edges into unordered pairs and self loops; None if one has no reverse, or is listed twice."""
+    source, target = edge_index
+    loops = source[source == target]
+    there = torch.sort((source * num_nodes + target)[source < target]).values
+    back = torch.sort((target * num_nodes + source)[source > target]).values
+    repeated = bool((there[1:] == there[:-1]).any()) or len(torch.unique(loops)) < len(loops)
+    if repeated or not torch.equal(there, back):
+        return None
+    return MutualEdges(there // num_nodes, there % num_nodes, loops)
 
 
 def collate(graphs: Sequence[Graphs]) -> Graphs:

@@ -5,16 +5,23 @@ All grids are float64 and made on the CPU; networks cast them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64
-from scipy.integrate import lebedev_rule
 from torch import Tensor
 
 from ponita_edu.geometry import grid_quality as quality
-from ponita_edu.geometry.groups import permuting_rotations
+from ponita_edu.geometry.finite_groups import permuting_rotations
+from ponita_edu.geometry.grid_families import (
+    PLATONIC_SIZES,
+    circle_points,
+    fibonacci_points,
+    lebedev_points,
+    platonic_points,
+)
 from ponita_edu.geometry.repulsion import repulsion_points
 
 GRID_NAMES = (
@@ -28,13 +35,11 @@ GRID_NAMES = (
     "dodecahedron",
     "lebedev",
 )
-PLATONIC_SIZES = {"tetrahedron": 4, "octahedron": 6, "cube": 8, "icosahedron": 12, "dodecahedron": 20}
-_LEBEDEV_DEGREES = (*range(3, 32, 2), *range(35, 132, 6))
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Unit vectors and weights on S¹ (dim 2) or S² (dim 3). Build one with `make_grid`, or `Grid.from_points` for your own.
+    """Unit vectors and weights on S¹ (dim 2) or S² (dim 3); made by `make_grid`, or `Grid.from_points` for your own.
 
     Weights sum to 1; all are 1/N except for Lebedev rules, where a few sizes (74, 230, 266) have negative ones.
     Figures that cost something (symmetries, radius, areas) are computed when first asked for.
@@ -48,14 +53,19 @@ class Grid:
         _check_grid(self.points, self.weights)
 
     @classmethod
-    def from_points(cls, points: Tensor, weights: Tensor | None = None, name: str = "custom") -> "Grid":
+    def from_points(
+        cls, points: Tensor | np.ndarray, weights: Tensor | np.ndarray | None = None, name: str = "custom"
+    ) -> "Grid":
         """Grid from any floating-point unit vectors [N, d] (made float64, normalised); equal weights unless given.
 
         Raises: ValueError if the points are not unit vectors within 1e-3, or the weights do not fit.
         """
+        points = torch.as_tensor(points)
         _check_points(points)
         points = torch.nn.functional.normalize(points.detach().cpu().to(torch.float64), dim=-1)
-        weights = _equal_weights(len(points)) if weights is None else weights.detach().cpu().to(torch.float64)
+        if weights is None:
+            weights = _equal_weights(len(points))
+        weights = torch.as_tensor(weights).detach().cpu().to(torch.float64)
         return cls(points, weights, name)
 
     def __len__(self) -> int:
@@ -113,7 +123,8 @@ class Grid:
         error = float((rotation @ rotation.T - torch.eye(d, dtype=torch.float64)).abs().max())
         if not error < 1e-6:
             raise ValueError(
-                f"rotation must be orthogonal; |R Rᵀ − I| reaches {error:.2g}. Make one with random_rotations(1, dim={d})[0]."
+                f"rotation must be orthogonal; |R Rᵀ − I| reaches {error:.2g}. "
+                f"Make one with random_rotations(1, dim={d})[0]."
             )
         points = torch.nn.functional.normalize(self.points @ rotation.T, dim=-1)
         return Grid(points, self.weights, self.name)
@@ -125,7 +136,7 @@ class Grid:
 
     @cached_property
     def covering_radius(self) -> float:
-        """Largest angle from a direction to its nearest grid point, in radians; exact (attained at a Voronoi vertex)."""
+        """Largest angle from any direction to its nearest grid point, in radians; exact."""
         return quality.covering_radius(self.points.numpy())
 
     @cached_property
@@ -134,7 +145,11 @@ class Grid:
         return quality.energy(self.points.numpy())
 
     def quadrature_error(self, degree: int) -> float:
-        """Root-mean-square integration error over the harmonics of one degree ≥ 1; see `grid_quality.quadrature_error`."""
+        r"""ε_l = √( 4π/(2l+1) Σ_m |Σ_i w_i Y_lm(o_i)|² ) for one degree l ≥ 1; on the circle |Σ_i w_i e^{ilθ_i}|.
+
+        0 if every harmonic of that degree is integrated exactly, 1 for a single point; unchanged by rotation.
+        Raises: ValueError if degree is not a whole number ≥ 1.
+        """
         return quality.quadrature_error(self.points.numpy(), self.weights.numpy(), degree)
 
     def voronoi_areas(self) -> Float64[Tensor, "points"]:
@@ -151,7 +166,7 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
     | fibonacci | θ_i = πi(1+√5), polar angle arccos(1 − 2(i + ½)/n) | 1/n |
     | repulsion | a local minimum of the Coulomb energy Σ 1/\|o_i − o_j\|, started from `seed` | 1/n |
     | tetrahedron … dodecahedron | the 4, 6, 8, 12, 20 vertices, exact | 1/n |
-    | lebedev | Gauss-like rules with octahedral symmetry, from scipy | the rule's |
+    | lebedev | rules with octahedral symmetry that integrate low degrees exactly, from scipy | the rule's |
 
     Args:
         name: one of `GRID_NAMES`.
@@ -165,22 +180,21 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
         size = PLATONIC_SIZES[name]
         if n not in (None, size):
             raise ValueError(f"n must be {size} (or left out) for the {name}; got {n!r}.")
-        return _uniform(_platonic(name), name)
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        return _uniform(platonic_points(name), name)
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"n must be a whole number of points, at least 1, for the {name} grid; got {n!r}. Try n=20.")
     if name == "lebedev":
-        return _lebedev(n)
+        points, weights = lebedev_points(int(n))
+        return Grid(torch.tensor(points), torch.tensor(weights), name)
     if name == "circle":
-        angle = 2 * np.pi * np.arange(n) / n
-        return _uniform(np.stack((np.cos(angle), np.sin(angle)), axis=1), name)
+        return _uniform(circle_points(n), name)
     if name == "fibonacci":
-        return _uniform(_fibonacci(n), name)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        return _uniform(fibonacci_points(n), name)
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ValueError(f"seed must be a whole number, at least 0; got {seed!r}.")
-    return _uniform(repulsion_points(n, seed), name)
+    return _uniform(repulsion_points(int(n), int(seed)), name)
 
 
-# -------------------------------------------------------------------------------------------------------- families
 def _uniform(points: np.ndarray, name: str) -> Grid:
     return Grid(torch.tensor(points, dtype=torch.float64), _equal_weights(len(points)), name)
 
@@ -189,60 +203,13 @@ def _equal_weights(n: int) -> Tensor:
     return torch.full((n,), 1.0 / n, dtype=torch.float64)
 
 
-def _fibonacci(n: int) -> np.ndarray:
-    i = np.arange(n, dtype=np.float64)
-    azimuth = np.mod(np.pi * i * (1 + np.sqrt(5)), 2 * np.pi)
-    height = 1 - 2 * (i + 0.5) / n
-    radius = np.sqrt(1 - height**2)
-    return np.stack((radius * np.cos(azimuth), radius * np.sin(azimuth), height), axis=1)
-
-
-def _platonic(name: str) -> np.ndarray:
-    """Vertices in the frame of `polyhedral_rotations`: coordinate axes are twofold or fourfold axes of every solid."""
-    golden = (1 + np.sqrt(5)) / 2
-    signs = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)], dtype=np.float64)
-    if name == "tetrahedron":
-        points = signs[signs.prod(axis=1) > 0]
-    elif name == "octahedron":
-        points = np.concatenate((np.eye(3), -np.eye(3)))
-    elif name == "cube":
-        points = signs
-    elif name == "icosahedron":
-        points = _cyclic(0, 1, golden)
-    else:
-        points = np.concatenate((signs, _cyclic(0, 1 / golden, golden)))
-    return points / np.linalg.norm(points, axis=1, keepdims=True)
-
-
-def _cyclic(a: float, b: float, c: float) -> np.ndarray:
-    """(a, ±b, ±c) and its two cyclic shifts."""
-    base = np.array([(a, s * b, t * c) for s in (1, -1) for t in (1, -1)])
-    return np.concatenate([np.roll(base, shift, axis=1) for shift in range(3)])
-
-
-@lru_cache(maxsize=1)
-def _lebedev_sizes() -> dict[int, int]:
-    """Number of points -> degree of every rule that scipy has."""
-    return {lebedev_rule(degree)[1].size: degree for degree in _LEBEDEV_DEGREES}
-
-
-def _lebedev(n: int) -> Grid:
-    sizes = _lebedev_sizes()
-    if n not in sizes:
-        raise ValueError(f"n must be the size of a Lebedev rule; got {n}. Choose one of {', '.join(map(str, sizes))}.")
-    points, weights = lebedev_rule(sizes[n])
-    points = points.T / np.linalg.norm(points.T, axis=1, keepdims=True)
-    return Grid(torch.tensor(points), torch.tensor(weights / weights.sum()), "lebedev")
-
-
-# ---------------------------------------------------------------------------------------------------------- checks
 def _check_points(points: Tensor) -> None:
     if points.ndim != 2 or points.shape[0] < 1 or points.shape[1] not in (2, 3):
         raise ValueError(f"points must have shape [N, 2] or [N, 3] with N ≥ 1; got {tuple(points.shape)}.")
     if not points.is_floating_point():
         raise ValueError(f"points must hold real numbers; got dtype {points.dtype}. Use points.to(torch.float64).")
     worst = float((points.detach().norm(dim=-1) - 1).abs().max())
-    if not worst < 1e-3:  # also true for NaN
+    if not worst <= 1e-3:  # also true for NaN
         raise ValueError(
             f"points must be unit vectors; the worst |norm − 1| is {worst:.2g}. "
             "Use torch.nn.functional.normalize(points, dim=-1)."

@@ -4,7 +4,8 @@ A pair is a receiver t and a sender s with r = p_s − p_t. "Complete for G" mea
 if and only if an element of G maps one on the other, so that the numbers *name* the class of the pair.
 
 `spatial_invariants`, `orientation_invariants` and `safe_norm` are for inner loops: they never look at values
-(no synchronisation with a GPU). The `invariants_*` functions are the public door and refuse bad input.
+(no synchronisation with a GPU). The `invariants_*` functions are the public door and refuse bad input; they work on
+whole batches, so do not wrap them in `torch.func.vmap`.
 """
 
 import math
@@ -28,7 +29,7 @@ def safe_norm(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
 
 
 def _norm_without_kink(x: Tensor, below: Tensor | float) -> Tensor:
-    """|x| with derivative 0 wherever |x|² ≤ `below` or so small that |x|⁻³, met on the way to the second one, overflows."""
+    """|x| with derivative 0 where |x|² ≤ `below` or |x|⁻³, which occurs in the second derivative, would overflow."""
     squared = x.square().sum(-1)
     flat = (squared <= below) | (squared <= torch.finfo(x.dtype).tiny ** (2 / 3))
     # Two wheres: one on the value is not enough, as 0 · inf = NaN would still flow back through the unused branch.
@@ -69,13 +70,19 @@ def orientation_invariants(
 
 # ------------------------------------------------------------------------------------------------ positions only
 def invariants_r2(r: Float[Tensor, "*batch 2"]) -> Float[Tensor, "*batch 1"]:
-    """(|r|,) for pairs of R². Complete for E(2) and SE(2), on every pair. Raises ValueError on a wrong last axis or NaN."""
+    """(|r|,) for pairs of R². Complete for E(2) and SE(2) on every pair.
+
+    Raises: ValueError on a wrong last axis or NaN.
+    """
     _check_vector("r", r, 2)
     return safe_norm(r).unsqueeze(-1)
 
 
 def invariants_r3(r: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
-    """(|r|,) for pairs of R³. Complete for E(3) and SE(3), on every pair. Raises ValueError on a wrong last axis or NaN."""
+    """(|r|,) for pairs of R³. Complete for E(3) and SE(3) on every pair.
+
+    Raises: ValueError on a wrong last axis or NaN.
+    """
     _check_vector("r", r, 3)
     return safe_norm(r).unsqueeze(-1)
 
@@ -238,6 +245,6 @@ def _check_frame(name: str, frame: Tensor, dim: int) -> None:
     worst = float((frame.mT @ frame - identity).detach().abs().max()) if frame.numel() else 0.0
     if worst > _UNIT_TOLERANCE or bool((torch.linalg.det(frame) < 0).any()):
         raise ValueError(
-            f"{name} must hold rotations (RᵀR = I, det R = 1); the worst |RᵀR − I| is {worst:.2g}, least determinant "
-            f"{float(torch.linalg.det(frame).min()):.3g}. Build frames with ponita_edu.geometry.axis_angle or random_rotations."
+            f"{name} must hold rotations (RᵀR = I, det R = 1); the worst |RᵀR − I| is {worst:.2g}, the least "
+            f"determinant {float(torch.linalg.det(frame).min()):.3g}. Build frames with axis_angle or random_rotations."
         )

@@ -11,6 +11,10 @@ class Pairs(NamedTuple):
     """What the convolutions of a network share: who sends to whom, and the kernel basis of each pair.
 
     Features h are [points, channels] for point clouds and [points, N, channels] on the bundle, N orientations each.
+
+    With ``loops`` given, every listed edge stands for itself and its reverse, which is the same class of pairs and so
+    has the same kernel: attributes of (s -> t, o) equal those of (t -> s, -o). ``loops`` are the nodes with a self
+    loop, all of one class, whose basis is ``loop_basis``; ``antipodes`` gives -o for each o of the grid.
     """
 
     source: Int[Tensor, " edges"]
@@ -18,6 +22,9 @@ class Pairs(NamedTuple):
     basis: Float[Tensor, "edges *N basis"]  # phi of the attributes; for a full convolution [edges, N, N, basis]
     fiber_basis: Float[Tensor, "N N basis"] | None = None
     weights: Float[Tensor, " N"] | None = None
+    loops: Int[Tensor, " loops"] | None = None
+    loop_basis: Float[Tensor, " basis"] | None = None
+    antipodes: Int[Tensor, " N"] | None = None
 
 
 class SpatialConv(nn.Module):
@@ -38,10 +45,23 @@ class SpatialConv(nn.Module):
         self.query_transform = nn.Linear(channels, 128) if attention else None
 
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
-        message = self.kernel(pairs.basis) * h[pairs.source]
+        if pairs.loops is not None:
+            return self._shared(h, pairs)
+        message = self.kernel(pairs.basis) * h.index_select(0, pairs.source)
         if self.key_transform is not None:
             message = message * self._attention(h, pairs)
         return torch.zeros_like(h).index_add(0, pairs.target, message)
+
+    def _shared(self, h: Tensor, pairs: Pairs) -> Tensor:
+        # One kernel for both directions of an edge, one for all self loops: the same sum with half the kernels.
+        kernel = self.kernel(pairs.basis)
+        there = torch.zeros_like(h).index_add(0, pairs.target, kernel * h.index_select(0, pairs.source))
+        turned = h if pairs.antipodes is None else h.index_select(1, pairs.antipodes)
+        back = torch.zeros_like(h).index_add(0, pairs.source, kernel * turned.index_select(0, pairs.target))
+        if pairs.antipodes is not None:
+            back = back.index_select(1, pairs.antipodes)
+        loops = self.kernel(pairs.loop_basis) * h.index_select(0, pairs.loops)
+        return (there + back).index_add(0, pairs.loops, loops)
 
     def _attention(self, h: Tensor, pairs: Pairs) -> Float[Tensor, "edges *N 1"]:
         key, query = self.key_transform(h), self.query_transform(h)
@@ -110,5 +130,5 @@ class FullConv(nn.Module):
 
     def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
         kernel = self.kernel(pairs.basis) * pairs.weights[:, None]
-        message = torch.einsum("epoc,eoc->epc", kernel, h[pairs.source])
+        message = torch.einsum("epoc,eoc->epc", kernel, h.index_select(0, pairs.source))
         return torch.zeros_like(h).index_add(0, pairs.target, message) + self.bias

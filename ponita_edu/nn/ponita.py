@@ -47,6 +47,9 @@ class Ponita(nn.Module):
     grid's own symmetries; for any other rotation *approximately*, with an error that falls with the number of
     orientations (``analysis.equivariance`` measures it).
 
+    Where edges come with their reverse and the grid with its antipodes, a pair and its reverse are one class and
+    share one kernel evaluation (``share_classes``, an attribute; False computes each anew, with equal results).
+
     Args:
         config: the settings.
         grid: orientations of the bundle; default: the dodecahedron's 20 vertices in 3D, 8 equal angles in 2D.
@@ -78,7 +81,9 @@ class Ponita(nn.Module):
                                           for _ in range(c.layers if c.readout == "mean" else 1))
         if grid is not None and not on_bundle:
             raise ValueError(f"grid is only for space 'bundle', but space is {c.space!r}. Leave it out.")
+        self.share_classes = True
         self._grid: Grid | None = None
+        self.register_buffer("antipodes", None, persistent=False)
         if on_bundle:
             self.set_grid(grid or (make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)))
 
@@ -95,6 +100,8 @@ class Ponita(nn.Module):
         self._grid = grid
         self.register_buffer("ori", grid.points.to(like.device, like.dtype))
         self.register_buffer("ori_weights", grid.weights.to(like.device, like.dtype))
+        antipodes = grid.antipodes()
+        self.register_buffer("antipodes", None if antipodes is None else antipodes.to(like.device), persistent=False)
 
     def _apply(self, fn, recurse: bool = True):
         super()._apply(fn, recurse)
@@ -123,6 +130,9 @@ class Ponita(nn.Module):
             window = cutoff_window(points.distance, self.config.radius)
             basis = basis * window.reshape(-1, *[1] * (basis.dim() - 1))
         pairs = Pairs(points.source, points.target, basis)
+        if points.loops is not None:
+            origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0
+            pairs = pairs._replace(loops=points.loops, loop_basis=self.basis(origin), antipodes=self.antipodes)
         if self._grid is not None:
             fiber = None
             if self.fiber_basis is not None:
@@ -172,11 +182,13 @@ class Ponita(nn.Module):
         return torch.stack([torch.stack([stds[b[0]][0]] + [stds[m][1] for m in b]) for b in steps])
 
     def _lift(self, graphs: Graphs) -> spaces.Points:
-        if self.config.space == "positions":
-            return spaces.positions(graphs)
-        if self.config.space == "edges":
-            return spaces.edges(graphs, self.config.radius)
-        return spaces.bundle(graphs, self.ori, self.config.conv, self.config.attributes)
+        c = self.config
+        if c.space == "positions":
+            return spaces.positions(graphs, share=self.share_classes and not c.attention)
+        if c.space == "edges":
+            return spaces.edges(graphs, c.radius)
+        share = (self.share_classes and not c.attention and c.conv == "separable" and self.antipodes is not None)
+        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, share)
 
     def _project(self, signal: Tensor, points: spaces.Points, graphs: Graphs) -> Prediction:
         scalar, vector = signal.split((self.config.scalars_out, self.config.vectors_out), dim=-1)

@@ -21,31 +21,34 @@ class Points(NamedTuple):
     distance: Float[Tensor, " edges"]
     node: Int[Tensor, " points"] | None = None  # the node that a point reads out to; None: point k is node k
     ori: Float[Tensor, "points dim"] | None = None  # the orientation of each point of a lifted cloud
+    loops: Int[Tensor, " loops"] | None = None  # if given, each edge stands for its reverse too: see conv.Pairs
 
 
-def positions(graphs: Graphs) -> Points:
+def positions(graphs: Graphs, share: bool = False) -> Points:
     """Points are positions: the attribute of a pair is its distance |r|, complete for R^n."""
-    distance = safe_norm(graphs.pos[graphs.source] - graphs.pos[graphs.target])
-    attributes = _with_condition(distance[:, None], graphs, graphs.source)
-    return Points(graphs.x, graphs.source, graphs.target, attributes, distance)
+    source, target, loops = _edges_of(graphs, share)
+    distance = safe_norm(graphs.pos[source] - graphs.pos[target])
+    attributes = _with_condition(distance[:, None], graphs, source)
+    return Points(graphs.x, source, target, attributes, distance, loops=loops)
 
 
-def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: str) -> Points:
+def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: str, share: bool = False) -> Points:
     """Every node carries all orientations of the grid.
 
     Separable: attributes of pairs with equal orientation, [edges, N, 2]. Full: of all pairs, [edges, N, N, A], the
     receiver's orientation first.
     """
+    source, target, loops = _edges_of(graphs, share)
     features = scalar_to_sphere(graphs.x, ori)
     if graphs.vec is not None:
         features = torch.cat((features, vector_to_sphere(graphs.vec, ori)), dim=-1)
-    r = graphs.pos[graphs.source] - graphs.pos[graphs.target]
+    r = graphs.pos[source] - graphs.pos[target]
     if conv == "separable":
         named = spatial_invariants(r[:, None], ori)
     else:
         named = full_attributes(attributes, r[:, None, None], ori[:, None], ori[None, :])
-    named = _with_condition(named, graphs, graphs.source)
-    return Points(features, graphs.source, graphs.target, named, safe_norm(r))
+    named = _with_condition(named, graphs, source)
+    return Points(features, source, target, named, safe_norm(r), loops=loops)
 
 
 def edges(graphs: Graphs, radius: float | None) -> Points:
@@ -94,6 +97,12 @@ def full_attributes(name: str, r: Float[Tensor, "*#pairs dim"], ori_t: Float[Ten
             parts.append((r * torch.linalg.cross(ori_t, ori_s)).sum(-1, keepdim=True))
     shape = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
     return torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], dim=-1)
+
+
+def _edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    # With share: each pair of neighbours once. A sender's own condition would tell the two directions apart.
+    mutual = graphs.mutual if share and graphs.cond is None else None
+    return (graphs.source, graphs.target, None) if mutual is None else mutual
 
 
 def _with_condition(attributes: Tensor, graphs: Graphs, sender: Tensor) -> Tensor:
