@@ -23,21 +23,21 @@ def safe_norm(x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
 
     The value is the plain √(Σ x²) with nothing added under the root. The norm has no derivative at 0; 0 is the
     mean of its one-sided derivatives and the choice that keeps forces on coincident points finite. Derivatives
-    are also 0 where they would overflow (|x| below 3e-13 in float32, 8e-103 in float64).
+    are also 0 where they would overflow (|x| below 1.1e-19 in float32, 1.5e-154 in float64).
     """
     return _norm_without_kink(x, 0.0)
 
 
 def _norm_without_kink(x: Tensor, below: Tensor | float) -> Tensor:
-    """|x| with derivative 0 where |x|² ≤ `below` or |x|⁻³, which occurs in the second derivative, would overflow."""
+    """|x| with derivative 0 where |x|² ≤ `below`, or where |x|⁻², which occurs in the second one, would overflow."""
     squared = x.square().sum(-1)
-    flat = (squared <= below) | (squared <= torch.finfo(x.dtype).tiny ** (2 / 3))
+    flat = (squared <= below) | (squared <= torch.finfo(x.dtype).tiny)
     # Two wheres: one on the value is not enough, as 0 · inf = NaN would still flow back through the unused branch.
     smooth = torch.where(flat, torch.ones_like(squared), squared).sqrt()
     return torch.where(flat, squared.detach().sqrt(), smooth)
 
 
-def spatial_invariants(r: Float[Tensor, "*#batch d"], ori: Float[Tensor, "*#batch d"]) -> Float[Tensor, "... 2"]:
+def spatial_invariants(r: Float[Tensor, "*#batch d"], ori: Float[Tensor, "*#batch d"]) -> Float[Tensor, "*batch 2"]:
     r"""Attributes of a pair whose two ends share one orientation o (the spatial step of the separable layer).
 
     3D: (r·o, |r − (r·o) o|).   2D: (r·o, r·o^⊥) with o^⊥ = (−o_y, o_x), a signed component.
@@ -60,7 +60,7 @@ def spatial_invariants(r: Float[Tensor, "*#batch d"], ori: Float[Tensor, "*#batc
 
 def orientation_invariants(
     ori_t: Float[Tensor, "*#batch d"], ori_s: Float[Tensor, "*#batch d"]
-) -> Float[Tensor, "... 1"]:
+) -> Float[Tensor, "*batch 1"]:
     r"""(o_t·o_s,): attribute of two orientations at one place (the spherical step of the separable layer).
 
     Complete for O(d) on pairs with r = 0; for SO(3) as well, for SO(2) not (it confuses ±Δθ). A cosine, unchecked.
@@ -90,7 +90,7 @@ def invariants_r3(r: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 1"]:
 # ---------------------------------------------------------------------------------- positions with an orientation
 def invariants_r2s1(
     r: Float[Tensor, "*#batch 2"], ori_t: Float[Tensor, "*#batch 2"], ori_s: Float[Tensor, "*#batch 2"]
-) -> Float[Tensor, "... 3"]:
+) -> Float[Tensor, "*batch 3"]:
     r"""(r·o_t, r·o_t^⊥, θ_s − θ_t) for pairs of R²×S¹, the angle in (−π, π].
 
     Complete for SE(2) on every pair, r = 0 included (there the angle alone names the class). A reflection changes
@@ -106,7 +106,7 @@ def invariants_r2s1(
 
 def invariants_r2s1_cosine(
     r: Float[Tensor, "*#batch 2"], ori_t: Float[Tensor, "*#batch 2"], ori_s: Float[Tensor, "*#batch 2"]
-) -> Float[Tensor, "... 3"]:
+) -> Float[Tensor, "*batch 3"]:
     r"""(r·o_t, r·o_t^⊥, o_t·o_s): the variant that public implementations of arXiv 2310.02970 compute in 2D.
 
     Invariant under SE(2) but **not complete**: turning the sender by +Δθ or −Δθ gives the same numbers. Smooth, and
@@ -118,7 +118,7 @@ def invariants_r2s1_cosine(
 
 def invariants_r3s2_triple(
     r: Float[Tensor, "*#batch 3"], ori_t: Float[Tensor, "*#batch 3"], ori_s: Float[Tensor, "*#batch 3"]
-) -> Float[Tensor, "... 3"]:
+) -> Float[Tensor, "*batch 3"]:
     r"""(r·o_t, |r − (r·o_t) o_t|, o_t·o_s) for pairs of R³×S²: the paper's attributes, cosine instead of angle.
 
     Invariant under E(3), **not complete** on generic pairs: three numbers for a four-dimensional orbit space. With
@@ -135,7 +135,7 @@ def invariants_r3s2_triple(
 
 def invariants_r3s2_e3(
     r: Float[Tensor, "*#batch 3"], ori_t: Float[Tensor, "*#batch 3"], ori_s: Float[Tensor, "*#batch 3"]
-) -> Float[Tensor, "... 4"]:
+) -> Float[Tensor, "*batch 4"]:
     r"""(r·o_t, r·o_s, o_t·o_s, |r|²) for pairs of R³×S²: all that varies in the Gram matrix of (r, o_t, o_s).
 
     Complete for E(3) on every pair, because vectors are determined by their Gram matrix up to O(3). Polynomials, so
@@ -151,7 +151,7 @@ def invariants_r3s2_e3(
 
 def invariants_r3s2_se3(
     r: Float[Tensor, "*#batch 3"], ori_t: Float[Tensor, "*#batch 3"], ori_s: Float[Tensor, "*#batch 3"]
-) -> Float[Tensor, "... 5"]:
+) -> Float[Tensor, "*batch 5"]:
     r"""(r·o_t, r·o_s, o_t·o_s, |r|², det[r, o_t, o_s]) for pairs of R³×S².
 
     Complete for SE(3) on every pair. The square of the determinant is the Gram determinant, a function of the first
@@ -168,7 +168,7 @@ def invariants_r3s2_se3(
 # ------------------------------------------------------------------------------------------- positions with a frame
 def invariants_se2(
     r: Float[Tensor, "*#batch 2"], frame_t: Float[Tensor, "*#batch 2 2"], frame_s: Float[Tensor, "*#batch 2 2"]
-) -> Float[Tensor, "... 3"]:
+) -> Float[Tensor, "*batch 3"]:
     r"""(R_tᵀ r, angle of R_tᵀ R_s in (−π, π]) for pairs of SE(2): the group element g_t⁻¹ g_s itself.
 
     Complete for SE(2) on every pair. The same numbers as `invariants_r2s1` with o = first column of R.
@@ -183,7 +183,7 @@ def invariants_se2(
 
 def invariants_se3(
     r: Float[Tensor, "*#batch 3"], frame_t: Float[Tensor, "*#batch 3 3"], frame_s: Float[Tensor, "*#batch 3 3"]
-) -> Float[Tensor, "... 12"]:
+) -> Float[Tensor, "*batch 12"]:
     r"""(R_tᵀ r, R_tᵀ R_s row by row) for pairs of SE(3): the group element g_t⁻¹ g_s itself.
 
     Complete for SE(3) on every pair, smooth; 12 numbers for 6 dimensions because the matrix is given in full.

@@ -64,7 +64,7 @@ def rotation_2d(angle: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch 2 2"]:
     return torch.stack((torch.stack((cos, -sin), dim=-1), torch.stack((sin, cos), dim=-1)), dim=-2)
 
 
-def axis_angle(axis: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]) -> Float[Tensor, "... 3 3"]:
+def axis_angle(axis: Float[Tensor, "*#batch 3"], angle: Float[Tensor, "*#batch"]) -> Float[Tensor, "*batch 3 3"]:
     r"""Rotation about `axis` by `angle` radians, right-handed: R = I + sin φ K + (1 − cos φ) K², K x = axis × x.
 
     The axis is normalised here; leading axes of the two arguments broadcast.
