@@ -127,6 +127,8 @@ class EGNN(nn.Module):
 
     def __init__(self, config: EGNNConfig, seed: int | None = None):
         super().__init__()
+        if not isinstance(config, EGNNConfig):
+            raise ValueError(f"config must be an EGNNConfig, but is a {type(config).__name__}. Use EGNNConfig(...).")
         self.config = c = config
         features = c.vectors_in + (0 if c.edge_products else c.scalars_in)
         edge_features = 1 + (c.scalars_in if c.edge_products else 0)

@@ -147,7 +147,7 @@ class Ponita(nn.Module):
         signal = sum(readout(h) for readout, h in zip(self.readouts, used, strict=True)) / len(used)
         return self._project(signal, points, graphs)
 
-    def calibrate(self, graphs: Graphs) -> Float[Tensor, "layers 3"]:
+    def calibrate(self, graphs: Graphs) -> Float[Tensor, "layers steps"]:
         """Rescale the kernels of every block so that its steps keep the scale of their input on this batch. Once.
 
         Spatial kernels are multiplied by sd(h)/sd(y), fiber kernels by sd(y)/sd(z), with h, y, z the input and the

@@ -55,9 +55,9 @@ def edges(graphs: Graphs, radius: float | None) -> Points:
     """Edges become points of R^n x S^(n-1): edge s -> t is the position of t with the direction from t to s.
 
     Point k sends to point m if their positions are the same node, or joined by an edge of the graph (with a radius:
-    if they are at most that far apart). Edges of length 0 have no direction and are left out.
+    if they are at most that far apart). Edges of length 0 have no direction, so they make no point; they still join.
     """
-    proper = without_self_loops(graphs.edge_index)
+    joined = proper = without_self_loops(graphs.edge_index)
     r = graphs.pos[proper[0]] - graphs.pos[proper[1]]
     length = safe_norm(r)
     if bool((length == 0).any()):
@@ -67,7 +67,7 @@ def edges(graphs: Graphs, radius: float | None) -> Points:
     features = graphs.x[node]
     if graphs.vec is not None:
         features = torch.cat((features, torch.einsum("pcd,pd->pc", graphs.vec[node], ori)), dim=-1)
-    linked = with_self_loops(proper, graphs.num_nodes) if radius is None else radius_edges(graphs.pos, graphs.batch,
+    linked = with_self_loops(joined, graphs.num_nodes) if radius is None else radius_edges(graphs.pos, graphs.batch,
                                                                                            radius)
     source, target = _pairs_of_members(linked, node, graphs.num_nodes)
     r = graphs.pos[node[source]] - graphs.pos[node[target]]

@@ -1,0 +1,1 @@
+"""Networks put to work: the training loop and the tasks. Nothing is imported here."""

@@ -1,0 +1,44 @@
+# The course in two commands: `make lab` opens it, `make test` checks it. Both set up .venv first.
+VENV ?= .venv
+PYTHON ?=
+TORCH ?= 2.13.0
+# held back for the sake of Python 3.11.0 to 3.11.4 (Debian 12)
+HOLD = 'soupsieve<3'
+BIN = $(VENV)/bin
+STAGES = lint unit bad_input notebooks browser
+
+.PHONY: venv lab test $(STAGES) bench lock clean
+
+# pinned packages and this package, editable
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@tools/make_venv.sh "$(VENV)" "$(PYTHON)"
+
+# JupyterLab on notebooks/00_start_here.ipynb
+lab: venv
+	@$(BIN)/python -m ponita_edu.lab
+
+# every stage in turn, up to the first failure
+test: venv
+	@tools/run_tests.sh "$(VENV)" $(STAGES)
+
+# one stage alone
+$(STAGES): venv
+	@tools/run_tests.sh "$(VENV)" $@
+
+# speed and memory
+bench: venv
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --benchmark-only
+
+# new pins, from a fresh environment with the newest versions that pyproject.toml allows
+lock:
+	@rm -rf build/lock
+	@tools/make_venv.sh build/lock "$(PYTHON)" torch==$(TORCH) $(HOLD) ".[course,chem,dev]"
+	@build/lock/bin/python tools/write_lock.py > build/requirements.lock
+	@mv build/requirements.lock requirements.lock
+
+# everything that the targets above made
+clean:
+	@rm -rf "$(VENV)" build dist ponita_edu.egg-info .pytest_cache .ruff_cache .benchmarks .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,169 @@
+"""Open the course in JupyterLab, on this machine only: ``python -m ponita_edu.lab`` (what ``make lab`` runs).
+
+The server listens on 127.0.0.1 with a token of its own. Settings of the course (no news, no update checks,
+whole notebooks in the page) come from a folder of this package; the user's own Jupyter settings still count.
+"""
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+
+from ponita_edu.paths import data_dir
+
+FIRST = "notebooks/00_start_here.ipynb"
+SETTINGS = Path(__file__).parent / "assets" / "jupyter"
+START_SECONDS = 90
+
+
+def course_root(notebook: str = FIRST) -> Path:
+    """The folder that holds ``notebook``: the current one, or the checkout that the package comes from.
+
+    Raises:
+        ValueError: if neither holds it.
+    """
+    places = (Path.cwd(), Path(__file__).resolve().parents[1])
+    for root in places:
+        if (root / notebook).is_file():
+            return root
+    raise ValueError(
+        f"notebook {notebook!r} was not found in {places[0]} or {places[1]}; expected one of the course. "
+        "Change into the checkout of ponita_edu (the folder that holds notebooks/) and try again."
+    )
+
+
+def free_port(preferred: int = 8888) -> int:
+    """``preferred`` if nothing listens there, or else a port that the system gives (always for 0)."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            if os.name == "posix":  # a port left a moment ago counts as free, as it does for the server
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise RuntimeError("no free port on 127.0.0.1")
+
+
+def has_display(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> bool:
+    """Whether a browser window can be shown; on Linux that takes X11 or Wayland."""
+    return not platform.startswith("linux") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+def command(root: Path, port: int) -> list[str]:
+    """The command that starts the server."""
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": root,
+        "ServerApp.open_browser": False,
+        "ServerApp.allow_root": hasattr(os, "getuid") and os.getuid() == 0,
+        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        "LabApp.news_url": None,
+        "LabApp.extension_manager": "readonly",
+    }
+    return [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def environment(token: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The server's environment: the token (not in the process list), our settings, our own workspaces."""
+    paths = [str(SETTINGS), *filter(None, [environ.get("JUPYTER_CONFIG_PATH")])]
+    return {
+        **environ,
+        "JUPYTER_TOKEN": token,
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(paths),
+        "JUPYTERLAB_WORKSPACES_DIR": str(data_dir() / "jupyter" / "workspaces"),
+    }
+
+
+def start(root: Path, port: int, token: str, log: Path, extra: tuple[str, ...] = ()) -> subprocess.Popen:
+    """Start the server, its output going to ``log``. Pair it with ``wait_until_ready`` and ``stop``."""
+    with log.open("w") as output:
+        return subprocess.Popen(
+            [*command(root, port), *extra],
+            env=environment(token),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in good order
+        )
+
+
+def stop(server: subprocess.Popen) -> None:
+    """Stop the server and its kernels, if it still runs."""
+    if server.poll() is None:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def wait_until_ready(server: subprocess.Popen, port: int, log: Path) -> None:
+    """Return once the server answers.
+
+    Raises:
+        RuntimeError: if it stops, or does not answer in time; the end of its log is in the message.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2).close()
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+    why = f"did not answer within {START_SECONDS} s" if server.poll() is None else "stopped"
+    raise RuntimeError(f"JupyterLab {why}. Run `ponita-edu doctor`; the end of {log}:\n{tail}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Start the server, print its address, open a browser where there is a display, and wait for Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="ponita-edu lab", description="Open the course in JupyterLab.")
+    parser.add_argument("notebook", nargs="?", default=FIRST, help=f"which notebook (default: {FIRST})")
+    parser.add_argument("--port", type=int, default=8888, help="preferred port (default: 8888; 0: any)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    args = parser.parse_args(argv)
+    try:
+        root = course_root(args.notebook)
+        folder = data_dir() / "jupyter"
+    except ValueError as error:
+        parser.error(str(error))
+
+    folder.mkdir(mode=0o700, exist_ok=True)  # the log holds the token
+    port, token = free_port(args.port), secrets.token_hex(16)
+    log = folder / f"lab-{port}.log"
+    for name in ("SIGTERM", "SIGHUP"):  # told to stop, or the terminal was closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
+    server = start(root, port, token, log)
+    try:
+        wait_until_ready(server, port, log)
+        url = f"http://127.0.0.1:{port}/lab/tree/{args.notebook}?token={token}"
+        print(f"Open {url}", flush=True)
+        print("Ctrl-C stops it.", flush=True)
+        if has_display() and not args.no_browser:
+            webbrowser.open(url)
+        return server.wait()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        stop(server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Checkpoints: numbers in safetensors, the rest in JSON, whole or not there at all. No pickle anywhere.
+
+A checkpoint is a folder with ``state.safetensors`` and ``state.json``; the JSON holds a SHA-256 checksum of both.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+STATE, INFO = "state.safetensors", "state.json"
+KEEP = 2  # checkpoints of a run: the newest, and the one before in case it is damaged
+
+
+def write(folder: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> Path:
+    """Write a checkpoint under a passing name, then give it its own in one step; an older one of that name goes.
+
+    Raises:
+        OSError: if the disk is full or the folder may not be written to. What was there before is still there.
+    """
+    numbers = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
+    text = {**info, "sha256": _checksum(numbers, info)}
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.parent / f".{folder.name}.{uuid4().hex}.tmp"
+    former = draft.with_suffix(".old.tmp")
+    try:
+        draft.mkdir()
+        for name, content in ((STATE, numbers), (INFO, json.dumps(text, indent=1).encode())):
+            with open(draft / name, "xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            folder.rename(former)
+        draft.rename(folder)
+    finally:
+        for left in (draft, former):
+            shutil.rmtree(left, ignore_errors=True)
+    return folder
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the JSON of a checkpoint.
+
+    Raises:
+        ValueError: if it is not there, or truncated, or edited.
+    """
+    if not (folder / INFO).is_file():
+        raise ValueError(f"{folder} is not a checkpoint: it has no {INFO}. Give a folder that a training run wrote.")
+    try:
+        info = json.loads((folder / INFO).read_bytes())
+        numbers = (folder / STATE).read_bytes()
+        if info.pop("sha256") != _checksum(numbers, info):
+            raise ValueError("its content does not match its checksum")
+        return safetensors.torch.load(numbers), info
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        why = f"{type(error).__name__}: {error}".splitlines()[0][:150]
+        raise ValueError(f"the checkpoint {folder} is damaged ({why}). Use another, or train again.") from None
+
+
+def save_step(folder: Path, step: int, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> Path:
+    """Write the checkpoint of a step; keep it and the one before.
+
+    Raises:
+        OSError: see ``write``.
+    """
+    for left in folder.glob(".*.tmp"):  # of a process that was killed while writing
+        shutil.rmtree(left, ignore_errors=True)
+    path = write(folder / f"step-{step:09d}", tensors, {**info, "step": step})
+    for old in _steps(folder)[KEEP:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return path
+
+
+def newest(folder: Path, say: Callable[[str], None]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The newest checkpoint of a run that can be read; damaged ones are reported by ``say``. None if there is none.
+
+    Raises:
+        ValueError: if there are checkpoints, but all are damaged.
+    """
+    found = _steps(folder)
+    for path in found:
+        try:
+            return read(path)
+        except ValueError as error:
+            say(f"{error} Trying the one before." if path != found[-1] else str(error))
+    if found:
+        raise ValueError(f"none of the {len(found)} checkpoints in {folder} can be read. Delete that folder to train "
+                         "from the beginning.")
+    return None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as a whole or not at all."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted((p for p in folder.glob("step-*") if p.name[5:].isdigit()), reverse=True)
+
+
+def _checksum(numbers: bytes, info: Mapping[str, Any]) -> str:
+    rest = json.dumps(json.loads(json.dumps(info)), sort_keys=True)
+    return hashlib.sha256(hashlib.sha256(numbers).digest() + rest.encode()).hexdigest()

@@ -1,0 +1,52 @@
+"""The pieces of the training loop: objective, order of the data, learning rate, optimiser."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ponita_edu.geometry.rotations import random_rotations
+from ponita_edu.tasks.config import TrainConfig
+from ponita_edu.tasks.task import Task, stream, turned
+
+
+class Objective(nn.Module):
+    """Numbers of graphs in, loss out: one module, so that Fabric and DDP see one forward and one backward pass."""
+
+    def __init__(self, task: Task, network: nn.Module):
+        super().__init__()
+        self.task, self.network = task, network
+
+    def forward(self, index: Tensor, turns: Tensor | None, random: torch.Generator) -> Float[Tensor, ""]:
+        graphs = self.task.graphs("train", index)
+        return self.task.loss(self.network, graphs if turns is None else turned(graphs, turns), random)
+
+
+class Epoch:
+    """The batches of one epoch: which graphs, in which order, turned how."""
+
+    def __init__(self, number: int, size: int, dim: int, config: TrainConfig, like: Tensor):
+        self.number, self.batch = number, config.batch_size
+        random = stream(config.seed, 0, number)
+        self.order = torch.randperm(size, generator=random).to(like.device)
+        self.turns = random_rotations(size, dim, generator=random).to(like) if config.augment else None
+
+    def part(self, k: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Batch k, or the share that one of several processes has in it."""
+        mine = slice(k * self.batch + rank, (k + 1) * self.batch, world)
+        return self.order[mine], None if self.turns is None else self.turns[mine]
+
+
+def lr_factor(epoch: int | float, config: TrainConfig) -> float:
+    """Share of the largest learning rate: (1 + cos(pi e/E))/2, and times (e + 1e-6)/(W + 1e-6) while e <= W."""
+    cosine = 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+    return cosine * min(1.0, (epoch + 1e-6) / (config.warmup_epochs + 1e-6))
+
+
+def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:
+    """Adam with weight decay on the weights of linear maps only, not on biases, norms and layer scales."""
+    decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
+    groups = [{"params": [p for p in network.parameters() if (id(p) in decayed) == linear],
+               "weight_decay": config.weight_decay if linear else 0.0} for linear in (True, False)]
+    return torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr, fused=True)

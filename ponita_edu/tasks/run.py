@@ -1,0 +1,223 @@
+"""A run from its settings to its table: the run's folder, training, test, picture and result JSON."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from importlib import import_module, metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ponita_edu import __version__
+from ponita_edu.tasks import checkpoint
+from ponita_edu.tasks.config import FREE, PRESETS
+from ponita_edu.tasks.settings import choose, differences, replaced, to_dict
+from ponita_edu.tasks.task import Task, evaluate
+from ponita_edu.tasks.training import DTYPES, fit, make_fabric, total_steps
+
+RUN, RESULT, MODEL, PICTURE = "run.json", "result.json", "model", "trajectories.png"
+
+
+def module_of(task: str) -> ModuleType:
+    """The module of a task: ``load``, ``build``, ``baselines``, ``read_split``, ``picture``."""
+    return import_module(f"ponita_edu.tasks.{choose('task', task, PRESETS)}")
+
+
+def train(task_name: str, settings: Any, out: Path, started: float | None = None) -> dict[str, Any] | None:
+    """Train and test, or go on with, or repeat the result of, the run in the folder ``out``.
+
+    Returns:
+        The result that is also in ``result.json``; None in all processes but the first.
+
+    Raises:
+        ValueError: if ``out`` holds something else than a run of the same settings, or cannot be written to.
+    """
+    started = time.monotonic() if started is None else started
+    module, config = module_of(task_name), settings.train
+    network = module.build(settings.model, seed=config.seed)
+    fabric = make_fabric(config)
+    if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK")):  # the process that starts the rest
+        open_run(task_name, settings, out)
+    fabric.launch()
+    with fabric.rank_zero_first():  # the first one simulates, the others find the file
+        task = module.load(settings, progress=fabric.is_global_zero and sys.stderr.isatty())
+    info = {"task": task_name, "settings": to_dict(settings), **facts()}
+    state = fit(fabric, task, network, config, out, info, started)
+    task = task.to(fabric.device, DTYPES[config.precision])
+    errors, _ = evaluate(task, network, "test", fabric=fabric)
+    if not fabric.is_global_zero:
+        return None
+    model = checkpoint.write(out / MODEL, network.state_dict(), {**info, "step": state.step})
+    metric = task.selects
+    return _finish(out, module, task, network, {
+        "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": config.seed,
+        "metrics": {f"test_{metric}": errors[metric], f"val_{metric}": state.best_error,
+                    **{f"test_{k}": v for k, v in errors.items() if k != metric}},
+        "baselines": module.baselines(task), "metric": metric, "parameters": count(network),
+        "minutes": round(state.minutes, 3), "steps": state.step, "steps_of_preset": total_steps(task, config),
+        "complete": state.step == total_steps(task, config), "test_graphs": task.size("test"),
+        "checkpoint": str(model), "device": device_name(fabric.device), "threads": torch.get_num_threads(), **info,
+    })
+
+
+def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: int = 0,
+                        max_minutes: float | None = None, started: float | None = None) -> dict[str, Any]:
+    """Errors of a trained network on its task's test set, or on a file; also after a random rotation of each graph.
+
+    Args:
+        path: a run's folder, its ``model`` folder, or one of its checkpoints.
+        seed: of the rotations.
+        max_minutes: evaluate as many graphs as can be done in that time.
+
+    Raises:
+        ValueError: if ``path`` is no checkpoint, is damaged, or does not go with its settings.
+    """
+    started = time.monotonic() if started is None else started
+    task_name, settings, network, info = load_model(path)
+    module = module_of(task_name)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = network.to(device)
+    task = module.load(settings) if data is None else module.task_of({"test": module.read_split(data)})
+    task = task.to(device, next(network.parameters()).dtype)
+    if out is not None:
+        if (out / RUN).exists():
+            raise ValueError(f"--out {out} holds a training run, whose result would be replaced. Choose another folder.")
+        _make_folder(out)
+    deadline = started + 60 * (max_minutes or math.inf)
+    errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)
+    rotated, _ = evaluate(task, network, "test", turns_seed=seed, deadline=deadline)
+    result = {
+        "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": seed,
+        "metrics": {**{f"test_{k}": v for k, v in errors.items()},
+                    **{f"rotated_test_{k}": v for k, v in rotated.items()}},
+        "baselines": module.baselines(task), "metric": task.selects, "parameters": count(network),
+        "minutes": round((time.monotonic() - started) / 60, 3), "test_graphs": graphs,
+        "data": "the task's own test set" if data is None else str(data), "checkpoint": str(path),
+        "trained_steps": info.get("step"), "device": device_name(device), "threads": torch.get_num_threads(), **facts(),
+    }
+    return result if out is None else _finish(out, module, task, network, result)
+
+
+def load_model(path: Path) -> tuple[str, Any, nn.Module, dict[str, Any]]:
+    """Task, settings, network and facts of a checkpoint; see ``evaluate_checkpoint``."""
+    folder = Path(path)
+    if not folder.exists():
+        raise ValueError(f"the checkpoint {folder} does not exist. Give the folder of a training run.")
+    if (folder / RUN).is_file():
+        folder = folder / MODEL
+        if not folder.exists():
+            raise ValueError(f"the run {path} has no model yet. Repeat its training command; it goes on by itself.")
+    tensors, info = checkpoint.read(folder)
+    if any(name.startswith("best.") for name in tensors):  # a checkpoint of a run in progress
+        tensors = {k.removeprefix("best."): v for k, v in tensors.items() if k.startswith("best.")}
+    try:
+        task_name, stored = info["task"], info["settings"]
+        choose("task", task_name, PRESETS)
+        settings = replaced(next(iter(PRESETS[task_name].values())), stored)
+        network = module_of(task_name).build(settings.model)
+        network.to(next(v.dtype for v in tensors.values() if v.is_floating_point())).load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, StopIteration) as error:
+        raise ValueError(f"the checkpoint {folder} does not hold the network of its settings ({error!s:.150}). "
+                         "Was it written by another version of ponita_edu?") from None
+    return task_name, settings, network, info
+
+
+def open_run(task: str, settings: Any, out: Path) -> None:
+    """Make the folder of a run, or check that the run in it has the same settings.
+
+    Raises:
+        ValueError: if it holds another run or other files, or cannot be written to.
+    """
+    _make_folder(out)
+    fixed = replace(settings, train=replace(settings.train, **{k: getattr(type(settings.train)(), k) for k in FREE}))
+    content = {"task": task, "settings": to_dict(fixed)}
+    if (out / RUN).exists():
+        try:
+            before = json.loads((out / RUN).read_text(encoding="utf-8"))
+            same = replaced(fixed, before["settings"])
+            differ = [f"task {before['task']} -> {task}"] if before["task"] != task else differences(same, fixed)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"--out {out} has a {RUN} that cannot be read ({error!s:.150}). "
+                             "Choose another folder.") from None
+        if differ:
+            raise ValueError(f"--out {out} holds a run of other settings ({'; '.join(differ[:4])}). "
+                             "Choose another folder, or delete that one.")
+        return
+    strange = sorted(p.name for p in out.iterdir())
+    if strange:
+        raise ValueError(f"--out {out} holds other files ({', '.join(strange[:3])}). Choose an empty or a new folder.")
+    checkpoint.write_json(out / RUN, content)
+
+
+def facts() -> dict[str, Any]:
+    """Commit and versions."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        done = subprocess.run(["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+                              capture_output=True, text=True, timeout=10)
+        commit = done.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        commit = None
+    versions = {"ponita_edu": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "scipy", "lightning-fabric", "lightning"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"commit": commit if (root / ".git").exists() else None, "versions": versions}
+
+
+def count(network: nn.Module) -> int:
+    """Number of learnt weights."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def table(result: dict[str, Any]) -> str:
+    """Method, error, parameters and minutes, beside the simple baselines."""
+    metric = result["metric"]
+    rows = [("method", metric, "parameters", "minutes")]
+    rows += [(name, f"{error:.4f}", "0", "") for name, error in result["baselines"].items()]
+    error = result["metrics"][f"test_{metric}"]
+    rows.append((result["method"], f"{error:.4f}", f"{result['parameters']:,}", f"{result['minutes']:.2f}"))
+    if f"rotated_test_{metric}" in result["metrics"]:
+        error = result["metrics"][f"rotated_test_{metric}"]
+        rows.append((f"{result['method']}, data turned", f"{error:.4f}", "", ""))
+    widths = [max(len(row[i]) for row in rows) for i in range(4)]
+    lines = ["  ".join([f"{name:{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=True))])
+             for name, *cells in rows]
+    lines.insert(1, "-" * len(lines[0]))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, result: dict[str, Any]) -> dict[str, Any]:
+    try:
+        module.picture(task, network).savefig(out / PICTURE)
+        result["picture"] = str(out / PICTURE)
+    except ImportError as error:
+        result["picture"] = None
+        result["note"] = f"no picture: {error.name or error} is not installed (pip install 'ponita_edu[course]')"
+    checkpoint.write_json(out / RESULT, result)
+    return result
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written to ({error.strerror}). Choose another folder.") from None

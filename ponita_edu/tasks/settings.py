@@ -1,0 +1,150 @@
+"""Settings as nested frozen dataclasses: from text, YAML or JSON, with errors that name the setting and the repair."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def setting(default: Any, help: str) -> Any:
+    """A field of a settings dataclass, with one line of help for the command line."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def replaced(base: T, changes: Mapping[str, Any], prefix: str = "") -> T:
+    """``base`` with some settings changed; nested mappings, or names with dots, change nested settings.
+
+    Text is read as the setting's type ("1e-3", "true", "none"), as YAML and command lines need it.
+
+    Raises:
+        ValueError: on an unknown setting (with the nearest known one), a value of another type, or one out of range.
+    """
+    fields = {f.name: f for f in dataclasses.fields(base)}
+    types_of = typing.get_type_hints(type(base))
+    new: dict[str, Any] = {}
+    for name, value in _nested(changes).items():
+        if name not in fields:
+            raise ValueError(f"{prefix}{name} is not a setting{nearest(prefix + name, (prefix + n for n in fields))} "
+                             f"Known: {', '.join(prefix + n for n in fields)}.")
+        old = getattr(base, name)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{prefix}{name} must hold settings of its own ({', '.join(to_dict(old))}), "
+                                 f"but is {value!r}.")
+            new[name] = replaced(old, value, f"{prefix}{name}.")
+        else:
+            new[name] = convert(prefix + name, value, types_of[name])
+    try:
+        return dataclasses.replace(base, **new)
+    except ValueError as error:
+        if prefix and not str(error).startswith(prefix):
+            raise ValueError(prefix + str(error)) from None
+        raise
+
+
+def convert(name: str, value: Any, wanted: Any) -> Any:
+    """``value`` as the type ``wanted``: int, float, bool, str, or one of them ``| None``.
+
+    Raises:
+        ValueError: if it is not one.
+    """
+    allowed = wanted.__args__ if isinstance(wanted, types.UnionType) else (wanted,)
+    if types.NoneType in allowed and (value is None or str(value).lower() in ("none", "null")):
+        return None
+    kind = next(t for t in allowed if t is not types.NoneType)
+    if kind is bool and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if kind is str and isinstance(value, str) and value:
+        return value
+    if kind in (int, float) and isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+            if kind is float and number == number:
+                return number
+            if kind is int and number == int(number):
+                return int(value) if isinstance(value, str) and value.lstrip("+-").isdigit() else int(number)
+        except (ValueError, OverflowError):
+            pass
+    what = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
+    raise ValueError(f"{name} must be {what}{' or none' if types.NoneType in allowed else ''}, but is {value!r}.")
+
+
+def options(base: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Name with dots, present value and help of every setting."""
+    for f in dataclasses.fields(base):
+        value = getattr(base, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from options(value, f"{prefix}{f.name}.")
+        else:
+            yield prefix + f.name, value, f.metadata.get("help", "")
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """The settings as nested dictionaries of plain values."""
+    return dataclasses.asdict(settings)
+
+
+def differences(a: Any, b: Any) -> list[str]:
+    """What differs, as "name old -> new"."""
+    old, new = ({name: value for name, value, _ in options(s)} for s in (a, b))
+    return [f"{name} {old.get(name)} -> {new[name]}" for name in new if old.get(name) != new[name]]
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The settings in a YAML file.
+
+    Raises:
+        ValueError: if the file cannot be read, is not YAML, or is not a list of ``name: value``.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise ValueError(f"the config file {path} cannot be read: {why}. Give the path of a YAML file.") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        where = getattr(error, "problem_mark", None)
+        raise ValueError(f"the config file {path} is not YAML{f' (line {where.line + 1})' if where else ''}. "
+                         "Write one `name: value` a line, with nested settings indented.") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
+        raise ValueError(f"the config file {path} must hold `name: value` lines, but is a {type(content).__name__}. "
+                         "See the files in configs/.")
+    return content
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """"; did you mean ...?" if a known name resembles ``name``, else a full stop."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def choose(what: str, name: str, known: Iterable[str]) -> str:
+    """``name`` if it is known.
+
+    Raises:
+        ValueError: if not, with the nearest known name and all of them.
+    """
+    known = list(known)
+    if name not in known:
+        raise ValueError(f"{what} {name!r} is not known{nearest(name, known)} Known: {', '.join(known)}.")
+    return name
+
+
+def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
+    # {"model.hidden": 64} -> {"model": {"hidden": 64}}
+    result: dict[str, Any] = {}
+    for name, value in changes.items():
+        head, dot, rest = name.partition(".")
+        if not dot:
+            result[head] = value
+        elif isinstance(result.setdefault(head, {}), dict):
+            result[head] = {**result[head], rest: value}
+    return result

@@ -1,0 +1,94 @@
+"""What a task is to the training loop, and how its errors are measured."""
+
+import math
+import time
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ponita_edu.data.graphs import Graphs
+from ponita_edu.geometry.rotations import random_rotations
+
+try:
+    from lightning_fabric import Fabric
+except ImportError:  # the large package has it too
+    from lightning.fabric import Fabric
+
+EVALUATION_BATCH = 250  # graphs at once
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the loop must know. Data lie on the device, and graphs are picked by number."""
+
+    selects: str  # the error that chooses the best weights
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Task":
+        """The same task with its data on another device, in another dtype."""
+
+    def size(self, split: str) -> int:
+        """Number of graphs in "train", "val" or "test"."""
+
+    def graphs(self, split: str, index: Int[Tensor, " graphs"]) -> Graphs:
+        """Some graphs of a split with their targets."""
+
+    def loss(self, network: nn.Module, graphs: Graphs, random: torch.Generator) -> Float[Tensor, ""]:
+        """What training makes small; ``random`` (on the CPU) is the only source of noise."""
+
+    def errors(self, network: nn.Module, graphs: Graphs) -> dict[str, Float[Tensor, " graphs"]]:
+        """Errors of each graph by name, with units in the names; their means over a split are reported."""
+
+
+def evaluate(task: Task, network: nn.Module, split: str, turns_seed: int | None = None, deadline: float = math.inf,
+             fabric: Fabric | None = None) -> tuple[dict[str, float], int]:
+    """Mean errors over a split, and over how many of its graphs: fewer if ``deadline`` (monotonic seconds) passes.
+
+    Args:
+        turns_seed: turn every graph by a random rotation first; an equivariant network keeps its error.
+        fabric: share the work among its processes.
+    """
+    rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
+    parts = torch.arange(task.size(split), device=next(network.parameters()).device).split(EVALUATION_BATCH)
+    sums: list[Tensor] = []
+    names: list[str] = []
+    network.eval()
+    with torch.no_grad():
+        for k in range(rank, max(len(parts), world), world):
+            # with more processes than parts, some repeat the last part and count it as nothing
+            index, share = parts[min(k, len(parts) - 1)], float(k < len(parts))
+            graphs = task.graphs(split, index)
+            if turns_seed is not None:
+                turns = random_rotations(graphs.num_graphs, graphs.dim, generator=stream(turns_seed, 2, k))
+                graphs = turned(graphs, turns.to(graphs.pos))
+            errors = task.errors(network, graphs)
+            names = list(errors)
+            ones = torch.ones(len(index), device=index.device)
+            sums.append(share * torch.stack([e.double().sum() for e in (*errors.values(), ones)]))
+            if time.monotonic() > deadline:
+                break
+    network.train()
+    total = torch.stack(sums).sum(0)
+    if world > 1:
+        total = fabric.all_reduce(total, reduce_op="sum")
+    *values, count = total.tolist()
+    return {name: value / count for name, value in zip(names, values, strict=True)}, int(count)
+
+
+def stream(seed: int, *place: int) -> torch.Generator:
+    """Random numbers that belong to a place in a run, independent of those of any other place."""
+    number = np.random.SeedSequence((seed, *place)).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(number) >> 1)
+
+
+def turned(graphs: Graphs, turns: Float[Tensor, "graphs dim dim"]) -> Graphs:
+    """Each graph turned by its rotation: ``Graphs.rotate`` without checks, which would wait for a GPU."""
+    rows = turns[graphs.batch]
+
+    def on(v: Tensor) -> Tensor:
+        return torch.einsum("nij,n...j->n...i", rows if v.shape[0] == graphs.num_nodes else turns, v)
+
+    return graphs._replace(pos=on(graphs.pos), vec=None if graphs.vec is None else on(graphs.vec),
+                           y_vec={name: on(v) for name, v in graphs.y_vec.items()})

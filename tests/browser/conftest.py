@@ -1,0 +1,274 @@
+"""A real browser on a real JupyterLab.
+
+`open_notebook("NAME.ipynb")` gives a page whose cells a test can run; the test fails if the page asked for anything
+outside this machine or reported an error. `ran` is every notebook of the course in turn, run from top to bottom once
+for all tests that take it. With PONITA_EDU_SCREENSHOTS=1 in the environment, `screenshot` writes to docs/screenshots.
+"""
+
+import io
+import json
+import os
+import re
+import secrets
+import shutil
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ponita_edu import doctor, lab
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (dev extra)")
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("PONITA_EDU_SCREENSHOTS") == "1" else None
+SIZE = {"width": 1280, "height": 800}
+SECONDS = 180  # the longest that a notebook may take on a busy machine
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    # WebGL drawn by the processor
+    *("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+]
+READY = """async () => {
+    await jupyterapp.restored;
+    const panel = jupyterapp.shell.currentWidget;
+    await panel.context.ready;
+    await panel.sessionContext.ready;
+    await panel.sessionContext.session.kernel.info;
+}"""
+RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
+# a promise that never settles would hang the tests for good
+WITHIN = """([code, seconds]) => Promise.race([
+    eval(code)(),
+    new Promise((_, no) => setTimeout(() => no(new Error(`not done after ${seconds} s: ${code}`)), 1000 * seconds))
+])"""
+# [execution count, [kinds of output]] of each code cell; errors as {error: text}
+OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
+    .filter(cell => cell.model.type === 'code')
+    .map(cell => [cell.model.executionCount, Array.from({length: cell.model.outputs.length}, (_, i) => {
+        const output = cell.model.outputs.get(i);
+        return output.type === 'error' ? {error: JSON.stringify(output.toJSON())} : Object.keys(output.data);
+    })])"""
+# What a plotly picture shows, as text that changes when the picture does: sums of all its numbers.
+PICTURE = """box => JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-plot')).map(plot =>
+    (plot._fullData || []).map(trace => ['x', 'y', 'z', 'intensity', 'text'].map(key => {
+        const values = trace[key] && Array.from(trace[key].length === undefined ? [] : trace[key]);
+        return values && values.reduce((sum, v, i) => typeof v === 'number' && isFinite(v)
+            ? sum + v * (1 + i % 7) : sum, values.length).toFixed(5);
+    }))))"""
+
+
+class WidgetOnPage:
+    """One Explorer in the page, used as a person would: by keys and clicks."""
+
+    def __init__(self, page, name: str) -> None:
+        self.page, self.box = page, page.locator(f".w-{name}").first
+
+    def picture(self) -> str:
+        return self.box.evaluate(PICTURE)
+
+    def report(self) -> str:
+        return self.box.locator(".t-report").inner_text()
+
+    def error(self) -> str:
+        return self.box.locator(".t-error").inner_text()
+
+    def use(self, control: str, action: str | None = None, times: int = 1) -> None:
+        """A slider or button group: press the key `action`; a list: choose it; a box or button: click."""
+        place = self.box.locator(f".t-{control}")
+        place.scroll_into_view_if_needed()
+        kind = place.get_attribute("class")
+        if "slider" in kind:
+            handle = place.locator(".noUi-handle").first
+            handle.focus()
+            for _ in range(times):
+                handle.press(action)
+        elif "dropdown" in kind:
+            place.locator("select").select_option(label=action)
+        elif "checkbox" in kind:
+            place.locator("input").click()
+        elif "text" in kind:
+            place.locator("input").fill(action)
+            place.locator("input").press("Enter")
+        elif "play" in kind:
+            place.locator("button").first.click()
+        elif "toggle-buttons" in kind:
+            place.get_by_text(action, exact=True).click()
+        else:
+            place.click()
+
+    def wait_for_change(self, of: str, before: str, seconds: float = 15) -> str:
+        """Wait until `picture`, `report` or `error` is another one than `before`, and return it."""
+        deadline = int(seconds * 20)
+        for _ in range(deadline):
+            now = getattr(self, of)()
+            if now != before:
+                return now
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"the {of} did not change within {seconds} s: {before[:200]}")
+
+    def wait_until_drawn(self, seconds: float = 30) -> None:
+        """Every picture of the widget has been drawn by plotly."""
+        self.page.wait_for_function(
+            "box => { const plots = box.querySelectorAll('.js-plotly-plot'); return plots.length > 0 && "
+            "Array.from(plots).every(p => p._fullData && p.querySelector('canvas, .main-svg')) }",
+            arg=self.box.element_handle(), timeout=seconds * 1000)
+
+
+class NotebookPage:
+    """A notebook open in JupyterLab; ``page`` is Playwright's."""
+
+    def __init__(self, page, base: str, name: str) -> None:
+        self.page, self.name, self.outside, self.errors = page, name, [], []
+        own = (base, base.replace("http", "ws", 1), "data:", "blob:")
+        page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
+        page.on("pageerror", lambda e: self.errors.append(str(e)))
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+
+    def run_all(self, seconds: float = SECONDS) -> list[str]:
+        """Run every cell and return the errors that cells ended with."""
+        self.page.evaluate(WITHIN, [RUN_ALL, seconds])
+        return [o["error"] for _, outputs in self.outputs() for o in outputs if "error" in o]
+
+    def outputs(self) -> list:
+        """[execution count, [kinds of output]] of each code cell."""
+        return self.page.evaluate(OUTPUTS)
+
+    def widget_names(self) -> list[str]:
+        """Class names of the Explorers in the page, from top to bottom."""
+        classes = self.page.locator(".ponita-explorer").evaluate_all("boxes => boxes.map(b => b.className)")
+        return [re.search(r"\bw-(\w+)", c)[1] for c in classes]
+
+    def widget(self, name: str) -> WidgetOnPage:
+        return WidgetOnPage(self.page, name)
+
+    def screenshot(self, name: str, widget: str | None = None) -> None:
+        """Write docs/screenshots/NAME.png of what a reader sees, the given widget or the top of the page in view."""
+        if SCREENSHOTS is None:
+            return
+        from PIL import Image
+
+        self.page.evaluate("() => { const shell = jupyterapp.shell; shell.collapseLeft(); shell.collapseRight(); }")
+        place = self.page.locator(f".w-{widget}" if widget else ".jp-Cell").first
+        place.evaluate("box => box.scrollIntoView({block: 'start'})")
+        self.page.wait_for_timeout(1500)  # plotly fits its new width
+        picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB").quantize(96)
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        picture.save(SCREENSHOTS / f"{name}.png", optimize=True)
+
+    def check(self) -> None:
+        """Nothing was asked outside this machine, and the page reported no error."""
+        assert self.outside == [], f"{self.name} asked outside this machine"
+        assert self.errors == [], f"{self.name} reported errors"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = doctor.find_chromium()
+    if path is None:
+        reason = "no Chromium found; Debian: sudo apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, headless=True, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory):
+    """A copy of what the notebooks read, so that no run changes a file of the checkout."""
+    folder = tmp_path_factory.mktemp("course")
+    (folder / "notebooks").mkdir()
+    for name in ("notebooks", "results", "configs"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def write_notebook(course):
+    """``write_notebook(name, cell, ...)`` writes a notebook of those code cells and returns its name."""
+
+    def write(name: str, *cells: str) -> str:
+        # without a kernel's name JupyterLab would ask for one in a dialog, and wait
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)), metadata=kernel)
+        nbformat.write(notebook, course / "notebooks" / name)
+        return name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def server(course, tmp_path_factory):
+    """The address and token of a JupyterLab with a home of its own."""
+    home = tmp_path_factory.mktemp("home")
+    port, token, log = lab.free_port(0), secrets.token_hex(16), home / "lab.log"
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            patch.setenv(variable, str(home / variable.lower()))
+        process = lab.start(course, port, token, log, extra=("--LabApp.expose_app_in_browser=True",))
+    try:
+        lab.wait_until_ready(process, port, log)
+        yield f"http://127.0.0.1:{port}", token
+    finally:
+        lab.stop(process)
+
+
+@pytest.fixture(scope="session")
+def new_page(browser, server):
+    """``new_page(name)`` opens notebooks/name with a fresh workspace and waits for its kernel."""
+    base, token = server
+
+    def open_one(name: str) -> NotebookPage:
+        notebook = NotebookPage(browser.new_context(viewport=SIZE).new_page(), base, name)
+        notebook.page.set_default_timeout(60_000)
+        notebook.page.goto(f"{base}/lab/tree/notebooks/{name}?token={token}&reset")
+        notebook.page.wait_for_function("() => window.jupyterapp")
+        notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        notebook.page.evaluate(WITHIN, [READY, 60])
+        return notebook
+
+    return open_one
+
+
+def close(notebook: NotebookPage, server: tuple[str, str]) -> None:
+    """Close the page and stop its kernel: many of them would slow the rest."""
+    notebook.page.context.close()
+    base, token = server
+    with urllib.request.urlopen(f"{base}/api/sessions?token={token}", timeout=30) as answer:
+        sessions = json.load(answer)
+    for session in sessions:
+        if session["path"].endswith(notebook.name):
+            request = urllib.request.Request(f"{base}/api/sessions/{session['id']}?token={token}", method="DELETE")
+            urllib.request.urlopen(request, timeout=30).close()
+
+
+@pytest.fixture
+def open_notebook(new_page, server):
+    """Pages of one test, checked and closed at its end."""
+    opened = []
+
+    def open_one(name: str) -> NotebookPage:
+        opened.append(new_page(name))
+        return opened[-1]
+
+    yield open_one
+    for notebook in opened:
+        close(notebook, server)
+    for notebook in opened:
+        notebook.check()
+
+
+@pytest.fixture(scope="session", params=NOTEBOOKS)
+def ran(request, new_page, server):
+    """Each notebook of the course, all cells run; pytest groups the tests so that each is opened once."""
+    notebook = new_page(request.param)
+    notebook.stored_pictures = notebook.page.locator(".jp-OutputArea-output img").evaluate_all(
+        "images => images.map(i => [i.alt, i.naturalWidth])")
+    notebook.cell_errors = notebook.run_all()
+    yield notebook
+    close(notebook, server)

@@ -1,0 +1,102 @@
+"""Every notebook of the course, opened and run in JupyterLab as a reader does, with no way to the internet."""
+
+import pytest
+
+from ponita_edu.viz import widget
+
+pytestmark = pytest.mark.browser
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+SLOW = '''\
+import time
+from ponita_edu.viz import Explorer, Scene
+from ponita_edu.viz.widget import slider
+
+
+class Slow(Explorer):
+    explanation = "A point that is slow to draw."
+    drawn = 0
+
+    def __init__(self):
+        super().__init__({"place": slider("place", 0, 0, 40)})
+
+    def scene(self):
+        time.sleep(0.3)
+        Slow.drawn += 1
+        if self.place.value == 40:
+            raise ValueError("place <40> is taken")
+        return Scene("a single point", limit=50).points([[self.place.value, 0, 0]])
+
+    def report(self):
+        return f"place {self.place.value:.0f}, drawn {Slow.drawn} times"
+
+
+Slow()'''
+
+
+def test_every_cell_runs_without_error(ran):
+    assert ran.cell_errors == []
+    counts = [count for count, _ in ran.outputs() if count is not None]
+    assert counts == list(range(1, len(counts) + 1)) and counts
+
+
+def test_stored_pictures_show_before_any_cell_runs_and_have_words(ran):
+    """A fresh clone is not trusted by JupyterLab, and its pictures must show all the same."""
+    for alt, width in ran.stored_pictures:
+        assert len(alt) > 20 and width > 100
+
+
+def test_every_widget_is_drawn(ran):
+    views = sum(WIDGET in kinds for _, outputs in ran.outputs() for kinds in outputs)
+    names = ran.widget_names()
+    assert len(names) == views
+    for name in names:
+        ran.widget(name).wait_until_drawn()
+        assert ran.widget(name).error().strip() == ""
+
+
+def test_top_of_the_notebook_has_its_title(ran):
+    assert ran.page.locator(".jp-Notebook h1").first.is_visible()
+    ran.screenshot(ran.name.removesuffix(".ipynb"))
+
+
+@pytest.fixture
+def slow_widget(write_notebook, open_notebook):
+    page = open_notebook(write_notebook("slow.ipynb", SLOW))
+    assert page.run_all() == []
+    shown = page.widget("Slow")
+    shown.wait_until_drawn()
+    return shown
+
+
+def test_last_value_wins_and_no_update_is_queued(slow_widget):
+    slow_widget.use("place", "ArrowRight", times=25)
+    slow_widget.box.locator(".t-report").filter(has_text="place 25,").wait_for(timeout=10_000)
+    drawn = int(slow_widget.report().split()[-2])
+    assert drawn < 15  # 26 if every key were drawn
+
+
+def test_error_of_a_drawing_is_shown_and_reset_mends_it(slow_widget):
+    before = slow_widget.error()
+    slow_widget.use("place", "End")
+    assert "ValueError: place <40> is taken" in slow_widget.wait_for_change("error", before)
+    error = slow_widget.error()
+    slow_widget.use("reset")
+    assert slow_widget.wait_for_change("error", error).strip() == ""
+    slow_widget.box.locator(".t-report").filter(has_text="place 0,").wait_for()
+
+
+def test_explorer_has_the_classes_that_these_tests_look_for():
+    class Point(widget.Explorer):
+        explanation = "One point, for the test."
+
+        def __init__(self):
+            super().__init__({"place": widget.slider("place", 0, 0, 1)})
+
+        def scene(self):
+            return widget.Scene("a single point").points([[self.place.value, 0, 0]])
+
+    explorer = Point()
+    assert {"ponita-explorer", "w-Point"} <= set(explorer._dom_classes)
+    assert "t-place" in explorer.place._dom_classes and "t-reset" in explorer.reset_button._dom_classes

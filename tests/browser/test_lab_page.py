@@ -1,0 +1,42 @@
+"""The course's JupyterLab in a browser, with no way to the internet: cells run and widgets react."""
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+SLIDER = """\
+import ipywidgets as widgets
+slider = widgets.IntSlider(value=3, min=0, max=10)
+slider.add_class("t-slider")
+answer = widgets.Label("9")
+answer.add_class("t-answer")
+slider.observe(lambda change: setattr(answer, "value", str(change.new**2)), "value")
+widgets.VBox([slider, answer])"""
+
+FIGURE = """\
+import plotly.graph_objects as go
+figure = go.FigureWidget(go.Scatter3d(x=[0, 1], y=[0, 1], z=[0, 1]))
+figure"""
+
+
+def test_slider_moves_python_and_the_page_follows(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("slider.ipynb", SLIDER))
+    assert notebook.run_all() == []
+    answer = notebook.page.locator(".t-answer")
+    answer.filter(has_text="9").wait_for()
+    notebook.page.locator(".t-slider .noUi-handle").press("ArrowRight")
+    answer.filter(has_text="16").wait_for()
+
+
+def test_plotly_figure_is_drawn_without_internet(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("figure.ipynb", FIGURE))
+    assert notebook.run_all() == []
+    notebook.page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullData")
+    notebook.page.wait_for_selector(".js-plotly-plot canvas")
+
+
+def test_error_in_a_cell_is_reported(write_notebook, open_notebook):
+    """The negative control of the two tests above."""
+    notebook = open_notebook(write_notebook("error.ipynb", "1 / 0"))
+    errors = notebook.run_all()
+    assert len(errors) == 1 and "ZeroDivisionError" in errors[0]

@@ -1,0 +1,98 @@
+"""Each widget of each notebook, moved as a person moves it: what must change on the page?
+
+To add a widget, add its moves to the table. A widget without moves, or moves without a widget, fail the test.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class Move:
+    """Use a control (see `WidgetOnPage.use`), then wait until the named things have changed.
+
+    `changes` are among picture, report and error; `says` must stand in the report afterwards.
+    """
+
+    widget: str
+    control: str
+    action: str | None = None
+    times: int = 1
+    changes: tuple[str, ...] = ("picture", "report")
+    says: str = ""
+
+
+MOVES = {
+    "00_start_here.ipynb": [
+        Move("TurnMolecule", "angle", "ArrowRight", times=6),
+        Move("TurnMolecule", "tilt", "ArrowRight", times=4),
+        Move("TurnMolecule", "grid_too", says="0 % (rounding)"),
+        Move("TurnMolecule", "network", "PONITA, distances only", says="no directions"),
+        Move("TurnMolecule", "network", "plain network"),
+        Move("TurnMolecule", "reset"),
+    ],
+    "03_spherical_grids.ipynb": [
+        Move("GridExplorer", "left_n", "ArrowRight", times=3),
+        Move("GridExplorer", "left", "repulsion"),
+        Move("GridExplorer", "right", "lebedev"),
+        Move("GridExplorer", "right_n", "ArrowRight", times=6),  # the nearest rule changes from 26 to 26 + 12
+        Move("GridExplorer", "angle", "ArrowRight", times=4, changes=("picture",)),
+        Move("GridExplorer", "cells", changes=("picture",)),
+        Move("GridExplorer", "cells", changes=("picture",)),
+        Move("GridExplorer", "reset"),
+    ],
+    "04_lifting_and_readout.ipynb": [
+        Move("LiftExplorer", "azimuth", "ArrowRight", times=3),
+        Move("LiftExplorer", "height", "ArrowRight", times=3),
+        Move("LiftExplorer", "n", "ArrowRight", times=2),
+        Move("LiftExplorer", "leak", "ArrowRight", times=4),
+        Move("LiftExplorer", "centred"),
+        Move("LiftExplorer", "exact", says="0 (rounding)"),
+        Move("LiftExplorer", "exact"),
+        Move("LiftExplorer", "centred"),
+        Move("LiftExplorer", "factor"),
+        Move("LiftExplorer", "what", "the 4 bonds of methane"),
+        Move("LiftExplorer", "channel", "vector 3"),
+        Move("LiftExplorer", "family", "octahedron"),
+        Move("LiftExplorer", "factor", says="0 (rounding)"),
+        Move("LiftExplorer", "reset"),
+    ],
+}
+
+
+def test_every_control_changes_what_it_should(ran):
+    moves = MOVES.get(ran.name, [])
+    assert set(ran.widget_names()) == {move.widget for move in moves}, "the table and the notebook differ"
+    for move in moves:
+        widget = ran.widget(move.widget)
+        widget.wait_until_drawn()
+        if move.control == "reset":  # the state that the moves led to tells more than the first one
+            ran.screenshot(f"{ran.name.removesuffix('.ipynb')}_{move.widget}", widget=move.widget)
+        before = {of: getattr(widget, of)() for of in move.changes}
+        widget.use(move.control, move.action, move.times)
+        for of in move.changes:
+            widget.wait_for_change(of, before[of])
+        widget.box.locator(".t-report").filter(has_text=move.says).wait_for(timeout=15_000)
+        if "error" not in move.changes:
+            assert widget.error().strip() == "", move
+
+
+def test_picture_stays_while_nobody_moves_anything(ran):
+    """The negative control of `wait_for_change`: without a move, nothing changes."""
+    for name in ran.widget_names():
+        widget = ran.widget(name)
+        with pytest.raises(AssertionError, match="did not change"):
+            widget.wait_for_change("picture", widget.picture(), seconds=0.5)
+
+
+def test_widgets_can_be_read_at_1280_by_800(ran):
+    for name in dict.fromkeys(ran.widget_names()):
+        box = ran.widget(name).box.bounding_box()
+        assert box["width"] <= 1280 and box["height"] <= 800
+
+
+def test_page_asks_nothing_outside_and_reports_no_error(ran):
+    ran.check()

@@ -1,0 +1,139 @@
+"""Checkpoints are whole or not there, hold no pickle, and tell when they are damaged."""
+
+import errno
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ponita_edu.tasks import checkpoint
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "count": torch.tensor(3), "d": torch.full((2,), 0.1).double()}
+INFO = {"task": "nbody", "history": [{"step": 1, "loss": 0.1}], "best": float("inf")}
+
+
+def save(folder, step, scale=1):
+    return checkpoint.save_step(folder, step, {k: v * scale for k, v in TENSORS.items()}, INFO)
+
+
+def same(tensors, scale=1):
+    return tensors.keys() == TENSORS.keys() and all(
+        torch.equal(tensors[k], v * scale) and tensors[k].dtype == (v * scale).dtype for k, v in TENSORS.items())
+
+
+def test_read_gives_back_what_was_written(tmp_path):
+    path = checkpoint.write(tmp_path / "new" / "model", TENSORS, INFO)
+    tensors, info = checkpoint.read(path)
+    assert same(tensors) and not same(tensors, 2)
+    assert info == INFO
+
+
+def test_files_are_safetensors_and_json(tmp_path):
+    path = checkpoint.write(tmp_path / "model", TENSORS, INFO)
+    assert sorted(p.name for p in path.iterdir()) == ["state.json", "state.safetensors"]
+    assert set(load_file(path / "state.safetensors")) == set(TENSORS)
+    assert json.loads((path / "state.json").read_text())["task"] == "nbody"
+
+
+def test_save_step_keeps_the_newest_two(tmp_path):
+    for step in (1, 20, 300):
+        save(tmp_path, step, step)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000020", "step-000000300"]
+    tensors, info = checkpoint.newest(tmp_path, pytest.fail)
+    assert info["step"] == 300 and same(tensors, 300)
+
+
+def test_write_replaces_a_checkpoint_of_the_same_name(tmp_path):
+    save(tmp_path, 7)
+    save(tmp_path, 7, 2)
+    assert same(checkpoint.read(tmp_path / "step-000000007")[0], 2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_newest_is_none_where_there_is_nothing(tmp_path):
+    assert checkpoint.newest(tmp_path / "absent", pytest.fail) is None
+    (tmp_path / ".step-000000005.abc.tmp").mkdir()  # left by a process that was killed while writing
+    assert checkpoint.newest(tmp_path, pytest.fail) is None
+    save(tmp_path, 6)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000000006"]
+
+
+def damage_truncate_numbers(path):
+    file = path / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def damage_flip_a_bit(path):
+    file = path / "state.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+
+def damage_truncate_json(path):
+    file = path / "state.json"
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def damage_edit_json(path):
+    file = path / "state.json"
+    file.write_text(file.read_text().replace('"loss": 0.1', '"loss": 0.2'))
+
+
+def damage_json_without_checksum(path):
+    (path / "state.json").write_text("{}")
+
+
+def damage_json_of_another_kind(path):
+    (path / "state.json").write_text("[1, 2]")
+
+
+def damage_no_numbers(path):
+    (path / "state.safetensors").unlink()
+
+
+def damage_binary_json(path):
+    (path / "state.json").write_bytes(bytes(range(256)))
+
+
+DAMAGES = [f for name, f in sorted(globals().items()) if name.startswith("damage_")]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda f: f.__name__.removeprefix("damage_"))
+def test_damage_is_noticed_and_the_one_before_is_taken(tmp_path, damage):
+    for step in (1, 2):
+        save(tmp_path, step, step)
+    damage(tmp_path / "step-000000002")
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.read(tmp_path / "step-000000002")
+    said = []
+    tensors, info = checkpoint.newest(tmp_path, said.append)
+    assert info["step"] == 1 and same(tensors, 1)
+    assert len(said) == 1 and "step-000000002 is damaged" in said[0]
+    damage(tmp_path / "step-000000001")
+    with pytest.raises(ValueError, match=r"none of the 2 checkpoints .* can be read. Delete that folder"):
+        checkpoint.newest(tmp_path, said.append)
+
+
+@pytest.mark.parametrize("at", [1, 2], ids=["numbers", "json"])
+def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch, at):
+    save(tmp_path, 1)
+    calls = []
+
+    def fsync(number):
+        calls.append(number)
+        if len(calls) == at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint.os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["step-000000001"]
+    assert same(checkpoint.newest(tmp_path, pytest.fail)[0])
+
+
+def test_read_says_what_is_no_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a checkpoint: it has no state\.json"):
+        checkpoint.read(tmp_path)

@@ -1,0 +1,263 @@
+"""The command line: settings and their precedence, the result, going on, evaluating, simulating."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from ponita_edu import __version__, cli
+from ponita_edu.tasks import run
+from ponita_edu.tasks.config import PRESETS
+from ponita_edu.tasks.settings import differences, read_yaml, replaced
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ["--data.train", "24", "--data.val", "8", "--data.test", "9", "--model.hidden", "8", "--model.layers", "2",
+        "--model.basis", "8", "--model.grid", "octahedron", "--train.epochs", "4", "--train.batch_size", "6",
+        "--train.accelerator", "cpu"]
+KEY = "test_mse_dimensionless"
+
+
+def call(capsys, *argv):
+    """Exit status, standard output and standard error."""
+    status = cli.main([str(a) for a in argv])
+    return status, *capsys.readouterr()
+
+
+def result_of(capsys, *argv):
+    status, out, err = call(capsys, *argv, "--json")
+    assert status == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A finished run, its folder and its JSON."""
+    out = tmp_path_factory.mktemp("runs") / "a"
+    assert cli.main(["train", "nbody", *TINY, "--out", str(out), "--seed", "3"]) == 0
+    return out, json.loads((out / "result.json").read_text())
+
+
+# --------------------------------------------------------------------------------------------------- settings
+@pytest.fixture
+def settings_of(monkeypatch):
+    """The settings that a command line comes to, without a run."""
+
+    def settings(*argv):
+        seen = []
+        monkeypatch.setattr(run, "train", lambda task, settings, out, started: seen.append((settings, out)))
+        assert cli.main(["train", "nbody", *argv]) == 0
+        return seen[0]
+
+    return settings
+
+
+def test_quick_is_the_default_preset(settings_of):
+    settings, out = settings_of()
+    assert settings == PRESETS["nbody"]["quick"]
+    assert out == Path("runs/nbody-quick-seed0")
+
+
+def test_command_line_wins_over_file_wins_over_preset(settings_of, tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("preset: paper\nmodel: {hidden: 64, layers: 3}\ntrain:\n  lr: 5e-4\n")
+    for argv in (["--config", str(file), "--model.hidden", "32"], ["--model.hidden", "32", "--config", str(file)]):
+        settings, _ = settings_of(*argv)
+        assert settings.model.hidden == 32  # command line
+        assert settings.model.layers == 3 and settings.train.lr == 5e-4  # file
+        assert settings.model.basis == 256 and settings.preset == "paper"  # preset
+    assert settings_of("--config", str(file), "--preset", "quick")[0].model.basis == 32
+
+
+def test_short_options_set_seed_and_budget(settings_of):
+    settings, out = settings_of("--seed", "7", "--max-minutes", "1.5")
+    assert settings.train.seed == 7 and settings.train.max_minutes == 1.5
+    assert out.name == "nbody-quick-seed7"
+
+
+def test_none_switches_a_setting_off(settings_of):
+    settings, _ = settings_of("--preset", "paper", "--train.clip", "none", "--model.layer_scale=none")
+    assert settings.train.clip is None and settings.model.layer_scale is None
+
+
+def test_every_setting_has_an_option_with_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "nbody", "--help"])
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+
+    def walk(settings, prefix=""):
+        for f in fields(settings):
+            value = getattr(settings, f.name)
+            yield from walk(value, f"{prefix}{f.name}.") if is_dataclass(value) else [prefix + f.name]
+
+    names = [n for n in walk(PRESETS["nbody"]["paper"]) if n != "preset"]
+    assert len(names) > 30
+    for name in names:
+        assert re.search(rf"--{re.escape(name)} X [a-zA-Z0-9]", text), name
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_config_files_are_the_presets(preset):
+    content = read_yaml(ROOT / "configs" / f"nbody_{preset}.yaml")
+    assert content.pop("task") == "nbody" and content.pop("preset") == preset
+    other = PRESETS["nbody"]["paper" if preset == "quick" else "quick"]
+    assert differences(replaced(PRESETS["nbody"][preset], content), PRESETS["nbody"][preset]) == []
+    named = differences(replaced(other, content), PRESETS["nbody"][preset])  # what the file leaves to its preset
+    assert all(n.split(" ")[0] in ("preset", "train.checkpoint_minutes", "train.max_minutes", "train.threads")
+               for n in named)
+
+
+def test_paper_preset_is_the_published_protocol():
+    s = PRESETS["nbody"]["paper"]
+    m, t = s.model, s.train
+    assert (m.layers, m.hidden, m.basis, m.degree, m.orientations, m.widening) == (5, 128, 256, 3, 16, 4)
+    assert (m.layer_scale, m.readout, m.method) == (1e-6, "mean", "ponita")
+    assert (t.lr, t.weight_decay, t.clip) == (1e-3, 1e-10, 0.5)
+    assert (t.warmup_epochs, t.epochs, t.batch_size) == (10, 10_000, 100)
+    assert (t.schedule, t.augment, t.validate_every, t.ema) == ("epoch", True, 5, None)
+    assert (s.data.train, s.data.val, s.data.test, s.data.seed) == (3000, 2000, 2000, 43)
+
+
+def test_config_files_are_plain_yaml():
+    for file in (ROOT / "configs").glob("*.yaml"):
+        assert isinstance(yaml.safe_load(file.read_text()), dict), file
+
+
+# ------------------------------------------------------------------------------------------------------- runs
+def test_train_reports_the_result(trained):
+    out, result = trained
+    assert {"task", "preset", "metrics", "minutes", "checkpoint", "commit", "versions", "device", "seed",
+            "parameters", "baselines"} <= result.keys()
+    assert result["task"] == "nbody" and result["preset"] == "quick" and result["seed"] == 3
+    assert result["complete"] and result["steps"] == 16
+    assert 0 < result["metrics"][KEY] < 1
+    weights = load_file(Path(result["checkpoint"]) / "state.safetensors")
+    assert result["parameters"] == sum(w.numel() for n, w in weights.items() if not n.startswith("ori"))
+    assert result["versions"]["ponita_edu"] == __version__
+    assert {"checkpoints", "log.csv", "model", "result.json", "run.json"} <= {p.name for p in out.iterdir()}
+
+
+def test_train_draws_the_picture(trained):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("ipywidgets")
+    content = (trained[0] / "trajectories.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n" and 5_000 < len(content) < 200_000
+
+
+def test_same_command_repeats_the_result_with_json_last(trained, capsys):
+    out, before = trained
+    result = result_of(capsys, "train", "nbody", *TINY, "--out", out, "--seed", 3)
+    for name in ("metrics", "minutes", "steps", "parameters"):
+        assert result[name] == before[name], name
+
+
+def test_table_has_the_method_beside_the_baselines(trained, capsys):
+    out, result = trained
+    _, text, _ = call(capsys, "train", "nbody", *TINY, "--out", out, "--seed", 3)
+    for name, error in {**result["baselines"], "ponita": result["metrics"][KEY]}.items():
+        assert re.search(rf"^{re.escape(name)} +{error:.4f}\b", text, re.M), name
+    assert len(result["baselines"]) == 3
+
+
+def test_cut_run_goes_on_to_the_same_weights(trained, capsys, tmp_path):
+    argv = ["train", "nbody", *TINY, "--seed", 3, "--out", tmp_path / "cut"]
+    first = result_of(capsys, *argv, "--max-minutes", "0.0001")
+    assert not first["complete"] and first["steps"] == 1
+    second = result_of(capsys, *argv)
+    assert second["complete"] and second["metrics"] == trained[1]["metrics"]
+    a, b = (load_file(p / "model" / "state.safetensors") for p in (trained[0], tmp_path / "cut"))
+    assert all((a[k] == b[k]).all() for k in a)
+
+
+def test_folder_of_a_run_of_other_settings_is_refused_and_left_alone(trained, capsys):
+    out, _ = trained
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+    status, _, err = call(capsys, "train", "nbody", *TINY, "--out", out, "--seed", 3, "--train.lr", "0.5")
+    assert status == 2 and "holds a run of other settings (train.lr 0.003 -> 0.5)" in err
+    assert before == {p: p.stat().st_mtime_ns for p in out.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("method", ["edges", "egnn"])
+def test_other_methods_train(method, capsys, tmp_path):
+    out = tmp_path / method
+    result = result_of(capsys, "train", "nbody", *TINY, "--model.method", method, "--out", out)
+    rows = (out / "log.csv").read_text().splitlines()
+    assert result["method"] == method
+    assert float(rows[-1].split(",")[3]) != float(rows[1].split(",")[3])  # it moved
+    assert result_of(capsys, "evaluate", out)["metrics"][KEY] == pytest.approx(result["metrics"][KEY], rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------- evaluate, simulate, rest
+def test_evaluate_gives_the_error_of_the_run(trained, capsys, tmp_path):
+    out, result = trained
+    newest = max((out / "checkpoints").iterdir())
+    for place in (out, out / "model", newest):
+        found = result_of(capsys, "evaluate", place, "--out", tmp_path / "e")
+        assert found["metrics"][KEY] == result["metrics"][KEY]
+    assert json.loads((tmp_path / "e" / "result.json").read_text()) == found
+    turned = found["metrics"]["rotated_" + KEY]
+    assert turned != result["metrics"][KEY] and turned == pytest.approx(result["metrics"][KEY], rel=0.2)
+
+
+def test_evaluate_on_a_file_counts_its_simulations(trained, capsys, tmp_path):
+    file = tmp_path / "mine.npz"
+    made = result_of(capsys, "simulate", "nbody", "--n", 6, "--seed", 5, "--out", file, "--steps", 4100)
+    assert (made["simulations"], made["frames"]) == (6, 41)
+    result = result_of(capsys, "evaluate", trained[0], "--data", file)
+    assert result["test_graphs"] == 6 and result["data"] == str(file)
+    with np.load(file, allow_pickle=False) as data:
+        still = ((data["loc"][:, 40] - data["loc"][:, 30]) ** 2).mean()
+    assert result["baselines"]["no motion"] == pytest.approx(still, rel=1e-5)
+    assert result["metrics"][KEY] != trained[1]["metrics"][KEY]
+
+
+def test_evaluate_with_a_spent_budget_still_answers(trained, capsys):
+    result = result_of(capsys, "evaluate", trained[0], "--max-minutes", "1e-9")
+    assert result["test_graphs"] == 9 and result["metrics"][KEY] == trained[1]["metrics"][KEY]
+
+
+def test_evaluate_refuses_an_edited_model(trained, capsys, tmp_path):
+    shutil.copytree(trained[0] / "model", tmp_path / "model")
+    file = tmp_path / "model" / "state.json"
+    file.write_text(file.read_text().replace('"hidden": 8', '"hidden": 9'))
+    status, _, err = call(capsys, "evaluate", tmp_path / "model")
+    assert status == 2 and "does not match its checksum" in err
+
+
+def test_evaluate_does_not_replace_the_result_of_a_run(trained, capsys):
+    before = (trained[0] / "result.json").read_bytes()
+    status, _, err = call(capsys, "evaluate", trained[0], "--out", trained[0])
+    assert status == 2 and "holds a training run" in err
+    assert (trained[0] / "result.json").read_bytes() == before
+
+
+def test_simulate_does_not_replace_a_file_unasked(capsys, tmp_path):
+    file = tmp_path / "mine.npz"
+    argv = ["simulate", "nbody", "--n", "2", "--steps", "100", "--out", file]
+    assert call(capsys, *argv)[0] == 0
+    before = file.read_bytes()
+    status, _, err = call(capsys, *argv, "--seed", "1")
+    assert status == 2 and "must not exist yet" in err and file.read_bytes() == before
+    assert call(capsys, *argv, "--seed", "1", "--overwrite")[0] == 0 and file.read_bytes() != before
+
+
+def test_doctor_answers_in_json(capsys):
+    status, out, _ = call(capsys, "doctor", "--json")
+    report = json.loads(out.splitlines()[-1])
+    assert report["ok"] == (status == 0) and len(report["checks"]) > 5
+
+
+def test_version_and_help_are_quick_and_import_no_torch():
+    code = ("import sys; from ponita_edu.cli import main; main(['--version']); main(['--help']);"
+            "main(['train', 'nbdy']); print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"ponita_edu {__version__}" and lines[-1] == "False", done.stderr
+    assert all(any(line.split()[:1] == [command] for line in lines) for command in cli.COMMANDS)

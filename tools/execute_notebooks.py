@@ -1,0 +1,75 @@
+"""Run notebooks and store their outputs: ``python tools/execute_notebooks.py notebooks/00_start_here.ipynb ...``.
+
+What would change from run to run without meaning (times, ids of widgets, versions of the kernel) is not stored.
+A widget keeps its plain-text form only: without a kernel its view would be an error message in the page.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take out what is volatile, in place; running it twice changes nothing more."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type != "code":
+            continue
+        outputs = []
+        for output in cell.outputs:
+            if "data" in output:
+                output.data.pop(WIDGET, None)
+                output.metadata = nbformat.from_dict({})
+                if not output.data:
+                    continue
+            if outputs and output.output_type == "stream" and outputs[-1].get("name") == output.name:
+                outputs[-1].text += output.text
+            else:
+                outputs.append(output)
+        cell.outputs = outputs
+    return notebook
+
+
+def execute(path: Path, timeout: float = 600) -> float:
+    """Run one notebook in its own folder and store it; returns the seconds that it took."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.monotonic()
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", store_widget_state=False,
+                            record_timing=False, resources={"metadata": {"path": str(path.parent)}})
+    client.execute()
+    nbformat.write(clean(notebook), path)
+    return time.monotonic() - start
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="+", type=Path)
+    parser.add_argument("--clean-only", action="store_true", help="do not run, only take out what is volatile")
+    args = parser.parse_args(argv)
+    for path in args.notebooks:
+        if args.clean_only:
+            nbformat.write(clean(nbformat.read(path, as_version=4)), path)
+            continue
+        try:
+            seconds = execute(path)
+        except CellExecutionError as error:
+            print(f"{path}: {error}", file=sys.stderr)
+            return 1
+        print(f"{path}: {seconds:.0f} s, {path.stat().st_size / 1000:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# make_venv.sh VENV [PYTHON [REQUIREMENT...]]: creates VENV and installs the pinned set and this package, editable;
+# with REQUIREMENTs, those instead. Quiet: pip's output goes to VENV/install.log, whose end is shown on a failure.
+set -euo pipefail
+venv=$1 python=${2:-}
+shift; [ $# -eq 0 ] || shift
+
+usable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+if [ -n "$python" ]; then
+    usable "$python" || { echo "PYTHON=$python is not a Python of version 3.11 or newer." >&2; exit 1; }
+else
+    for candidate in python3.11 python3.12 python3.13 python3; do
+        if usable "$candidate"; then python=$candidate; break; fi
+    done
+    if [ -z "$python" ]; then
+        echo "No Python 3.11 or newer found (tried python3.11, python3.12, python3.13, python3)." >&2
+        echo "Install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv) or name it: make venv PYTHON=/path/to/python" >&2
+        exit 1
+    fi
+fi
+
+# an environment whose interpreter has gone (moved folder, upgraded system) is made anew
+if ! usable "$venv/bin/python"; then
+    echo "Creating $venv with $("$python" --version)"
+    rm -rf "$venv"
+    mkdir -p "$(dirname "$venv")"
+    "$python" -m venv "$venv" || {
+        echo "$python cannot create an environment; on Debian or Ubuntu: sudo apt-get install python3-venv" >&2
+        rm -rf "$venv"; exit 1
+    }
+fi
+
+log=$venv/install.log
+: > "$log"
+pip() {
+    "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" >> "$log" 2>&1 || {
+        echo "pip failed; the end of $log:" >&2
+        tail -n 20 "$log" >&2
+        exit 1
+    }
+}
+
+start=$SECONDS
+if [ $# -gt 0 ]; then
+    for requirement in "$@"; do pip install "$requirement"; done
+else
+    echo "Installing the packages of requirements.lock (a few minutes the first time)"
+    pip install -r requirements.lock
+    # setuptools is pinned in the lock, so nothing is downloaded to build our own package
+    pip install --no-deps --no-build-isolation -e .
+fi
+touch "$venv/.installed"
+echo "$venv is ready ($((SECONDS - start)) s)"
