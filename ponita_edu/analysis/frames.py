@@ -55,8 +55,13 @@ class FramePonita(nn.Module):
                                         for _ in range(c.layers))
             self.readouts = nn.ModuleList(nn.Linear(c.hidden, c.scalars_out + 3 * c.vectors_out)
                                           for _ in range(c.layers if c.readout == "mean" else 1))
-        frames = icosahedral_frames() if frames is None else frames
-        self.register_buffer("frames", frames.to(self.embed.weight))
+        self._exact = icosahedral_frames() if frames is None else frames
+        self.register_buffer("frames", self._exact.to(self.embed.weight), persistent=False)
+
+    def _apply(self, fn, recurse: bool = True):
+        super()._apply(fn, recurse)
+        self.frames = self._exact.to(self.embed.weight)  # so that .double() does not leave rounded frames behind
+        return self
 
     def forward(self, graphs: Graphs) -> Prediction:
         r = graphs.pos[graphs.source] - graphs.pos[graphs.target]

@@ -36,9 +36,9 @@ Three kernels that are not bound by 1:
   under reflection (det[r, o', o]) stay out of reach at any depth.
 
 A lost share of the kernel need not be a lost part of the output. An input of a single degree l' (a lifted scalar, a
-lifted vector) couples with κ_l k_L to everything that l' can couple to, so one separable layer loses nothing on it; what
-it cannot do is to treat the degrees in one channel differently. The triple can do less: on a lifted vector, its kernel
-gives (v·o) A(r·o, |r|) and never (v·r) B(r·o, |r|).
+lifted vector) couples with κ_l k_L to everything that l' can couple to, so one separable layer loses nothing on it.
+What it cannot do is to treat the degrees in one channel differently. The triple can do less: on a lifted vector, its
+kernel gives (v·o) A(r·o, |r|) and never (v·r) B(r·o, |r|).
 
 Source: the layer is that of arXiv 2310.02970; the analysis is this course's.
 """

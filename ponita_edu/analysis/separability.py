@@ -69,7 +69,8 @@ class SeparabilityTable(NamedTuple):
     networks: list[Row]
 
 
-def kernel_rows(bandwidths: Iterable[float] = (0.5, 1.0, 2.0, 4.0), seeds: Iterable[int] = range(3)) -> list[dict]:
+def kernel_rows(bandwidths: Iterable[float] = (0.5, 1.0, 2.0, 4.0), seeds: Iterable[int] = range(3), nodes: int = 24
+                ) -> list[dict]:
     """How well random full kernels can be approximated: means over the seeds.
 
     A row has the ``bandwidth``; ``lost``, the share of the squared norm out of reach of one separable layer; relative
@@ -77,18 +78,18 @@ def kernel_rows(bandwidths: Iterable[float] = (0.5, 1.0, 2.0, 4.0), seeds: Itera
     (``frames``); the error ``triple`` of the full convolution with the triple, and that of two separable layers with
     degrees up to 2 and 6 (``two_layers``), both for any number of channels. ``sd`` is that of √lost over the seeds.
     """
-    rows = []
+    rows, seeds = [], tuple(seeds)
     for bandwidth in bandwidths:
         each = []
         for seed in seeds:
             kernel = random_kernel(bandwidth, seed)
-            share = shares(kernel)
+            share = shares(kernel, nodes=nodes)
             each.append({
                 "lost": best_separable(share, 0).lost,
                 "separable": {c: best_separable(share, c).relative for c in RANKS},
                 "frames": {c: best_on_frames(share, c) for c in RANKS},
-                "triple": best_separable(shares(kernel, "receiver"), share.shape[1]).relative,
-                "two_layers": {degree: two_layer_error(kernel, degree) for degree in (2, 6)},
+                "triple": best_separable(shares(kernel, "receiver", nodes), nodes).relative,
+                "two_layers": {degree: two_layer_error(kernel, degree, nodes) for degree in (2, 6)},
             })
         row = {key: _mean([e[key] for e in each]) for key in each[0]}
         roots = [e["lost"] ** 0.5 for e in each]
@@ -102,7 +103,7 @@ def network_rows(budgets: dict[str, Budget], seeds: Iterable[int] = range(3), ki
 
     Kernel tasks are learnt with one layer (the separable network with two as well), the others with two.
     """
-    rows = []
+    rows, seeds, kinds = [], tuple(seeds), tuple(kinds)
     for name, budget in budgets.items():
         for seed in seeds:
             task = tasks[name](seed)
@@ -165,7 +166,8 @@ def main() -> None:
             coords, forces = (torch.from_numpy(file[key]).float() for key in ("coords", "forces"))
             task = molecule_task(coords, forces, torch.from_numpy(file["nuclear_charges"]).long())
         command += f" --molecule {args.molecule.name}"
-        table = SeparabilityTable([], network_rows(budgets, seeds, progress=True, tasks={"molecule": lambda seed: task}))
+        tasks = {"molecule": lambda seed: task}
+        table = SeparabilityTable([], network_rows(budgets, seeds, progress=True, tasks=tasks))
     else:
         table = separability_table(args.quick, seeds, progress=True)
     about = {

@@ -28,7 +28,8 @@ class Graphs:
         num_graphs: number of graphs; ``None`` means ``batch.max() + 1``.
         vec: vector features of the nodes (velocities, for instance).
         cond: one number per node that kernels may depend on (the noise level of a diffusion model).
-        y, y_vec: targets by name: invariant ones, and vectors, which turn with the points.
+        y, y_vec: targets by name: invariant ones, and vectors, which turn with the points. One row per node or per
+            graph; if there are as many nodes as graphs, some without nodes, nobody could say which, so that is refused.
 
     Raises:
         ValueError: on wrong shapes or dtypes, values that are not finite, no node at all, or indices out of range.
@@ -54,7 +55,11 @@ class Graphs:
             _check_feature("cond", self.cond, (n, 1), self.pos)
         if self.batch is None:
             object.__setattr__(self, "batch", torch.zeros(n, dtype=torch.long, device=self.pos.device))
-        _check_indices("batch", self.batch, (n,), None if self.num_graphs is None else self.num_graphs)
+        if self.num_graphs is not None and (isinstance(self.num_graphs, bool) or not isinstance(self.num_graphs, int)
+                                            or self.num_graphs < 1):
+            raise ValueError(f"num_graphs must be a whole number, at least 1, or None, but is {self.num_graphs!r}. "
+                             "Leave it out to count the graphs that have nodes.")
+        _check_indices("batch", self.batch, (n,), self.num_graphs)
         if bool((self.batch[1:] < self.batch[:-1]).any()):
             raise ValueError("batch must ascend, so that the nodes of a graph stand together, but it does not. "
                              "Sort the nodes by graph, or use collate().")
@@ -66,6 +71,22 @@ class Graphs:
         if bool((self.batch[self.edge_index[0]] != self.batch[self.edge_index[1]]).any()):
             raise ValueError("edge_index must join nodes of the same graph, but some edge joins two graphs of the "
                              "batch. Offset the node indices graph by graph, or use collate().")
+        for name in self.y:
+            self._check_target(f"y[{name!r}]", self.y[name], vector=False)
+        for name in self.y_vec:
+            self._check_target(f"y_vec[{name!r}]", self.y_vec[name], vector=True)
+
+    def _check_target(self, name: str, a: Tensor, vector: bool) -> None:
+        n, graphs = self.num_nodes, self.num_graphs
+        rows = a.shape[0] if isinstance(a, Tensor) and a.dim() > 0 else None
+        if rows not in (n, graphs) or (vector and (a.dim() < 2 or a.shape[-1] != self.dim)):
+            came = list(a.shape) if isinstance(a, Tensor) else f"a {type(a).__name__}"
+            last = f" and {self.dim} components in its last axis" if vector else ""
+            raise ValueError(f"{name} must be a tensor with {n} rows (one per node) or {graphs} (one per graph){last}, "
+                             f"but is {came}. Give single numbers as torch.tensor([value]).")
+        if n == graphs and len(torch.unique(self.batch)) < n:
+            raise ValueError(f"{name} has {n} rows, which may belong to the {n} nodes or to the {graphs} graphs, some "
+                             "of which have no nodes. Drop those graphs from the batch.")
 
     @property
     def dim(self) -> int:
@@ -96,6 +117,10 @@ class Graphs:
 
     def moved(self, motion: Motion) -> "Graphs":
         """The same batch after a motion: one for all graphs, or one for each (leading axis ``num_graphs``)."""
+        if not isinstance(motion, Motion) or motion.dim != self.dim or motion.rotation.dim() > 3:
+            came = list(motion.rotation.shape) if isinstance(motion, Motion) else type(motion).__name__
+            raise ValueError(f"motion must have rotations [{self.dim}, {self.dim}] or [{self.num_graphs}, {self.dim}, "
+                             f"{self.dim}] to move this batch, but is {came}. Use Motion.random(1, {self.dim})[0].")
         rotation, shift = motion.rotation.to(self.pos), motion.translation.to(self.pos)
         if rotation.dim() == 3 and rotation.shape[0] != self.num_graphs:
             raise ValueError(f"motion must be a single one or hold one for each of the {self.num_graphs} graphs, but "
@@ -119,6 +144,7 @@ class Graphs:
 
     def permuted(self, order: Int[Tensor, " nodes"]) -> "Graphs":
         """The same batch with nodes reordered within their graphs: new node i is old node ``order[i]``."""
+        _check_indices("order", order, (self.num_nodes,), self.num_nodes)
         if sorted(order.tolist()) != list(range(self.num_nodes)) or not torch.equal(self.batch[order], self.batch):
             raise ValueError(f"order must permute 0..{self.num_nodes - 1} within each graph, but is {order.tolist()}. "
                              "Shuffle the nodes of one graph at a time.")
@@ -195,6 +221,12 @@ def collate(graphs: Sequence[Graphs]) -> Graphs:
         raise ValueError("graphs must agree in dimension, number of scalar features and names of targets; got "
                          + "; ".join(f"dim {g.dim}, x {tuple(g.x.shape)}, y {sorted(g.y) + sorted(g.y_vec)}"
                                      for g in graphs[:5]) + ".")
+    for name in ("pos", "x", "vec", "cond"):
+        kinds = {(a.dtype, a.device, a.shape[1:]) for g in graphs if (a := getattr(g, name)) is not None}
+        if len(kinds) > 1:
+            came = "; ".join(f"{dtype} on {device}, {list(shape)} a node" for dtype, device, shape in kinds)
+            raise ValueError(f"graphs must agree in dtype, device and shape of {name}; got {came}. "
+                             "Use graphs.to(...) on each, and the same number of features.")
     nodes = np.cumsum([0] + [g.num_nodes for g in graphs])
     count = np.cumsum([0] + [g.num_graphs for g in graphs])
 
@@ -237,8 +269,10 @@ def radius_edges(
     Raises:
         ValueError: if ``radius`` is not positive.
     """
-    if not radius > 0:
-        raise ValueError(f"radius must be positive, but is {radius}. Use float('inf') to join all nodes of a graph.")
+    if not isinstance(radius, (int, float)) or not radius > 0:
+        raise ValueError(f"radius must be a positive number, but is {radius!r}. Use float('inf') to join all nodes of "
+                         "a graph.")
+    _check_finite("pos", pos)
     if radius == float("inf"):
         return complete_edges(batch, self_loops)
     # One further coordinate sets the graphs of a batch more than a radius apart, so one tree serves all of them.
@@ -283,7 +317,7 @@ def _check_feature(name: str, a: Tensor, shape: tuple[int | None, ...], like: Te
     if not isinstance(a, Tensor) or a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape,
                                                                                                    strict=True)):
         came = list(a.shape) if isinstance(a, Tensor) else type(a).__name__
-        raise ValueError(f"{name} must have shape {wanted}, but is {came}: one row per node of pos.")
+        raise ValueError(f"{name} must have shape {wanted}, but is {came}. Give it one row per node of pos.")
     if a.dtype != like.dtype:
         raise ValueError(f"{name} must have the dtype of pos, {like.dtype}, but has {a.dtype}. "
                          f"Use {name}.to({like.dtype}).")
@@ -304,10 +338,10 @@ def _check_finite(name: str, a: Tensor) -> None:
 def _check_indices(name: str, a: Tensor, shape: tuple[int | None, ...], bound: int | None) -> None:
     if not isinstance(a, Tensor) or a.dtype != torch.long:
         came = str(a.dtype) if isinstance(a, Tensor) else type(a).__name__
-        raise ValueError(f"{name} must be a tensor of torch.int64, but is {came}. Use {name}.long().")
+        raise ValueError(f"{name} must be a tensor of torch.int64, but is {came}. Use torch.as_tensor({name}).long().")
     if a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape, strict=True)):
         wanted = "[" + ", ".join("edges" if k is None else str(k) for k in shape) + "]"
-        raise ValueError(f"{name} must have shape {wanted}, but has {list(a.shape)}.")
+        raise ValueError(f"{name} must have shape {wanted}, but has {list(a.shape)}. Reshape or transpose it.")
     if a.numel() and (int(a.min()) < 0 or (bound is not None and int(a.max()) >= bound)):
-        raise ValueError(f"{name} must hold indices from 0 to {'' if bound is None else bound - 1}, but holds "
+        raise ValueError(f"{name} must hold indices from 0 {'on' if bound is None else f'to {bound - 1}'}, but holds "
                          f"{int(a.min())} to {int(a.max())}. Count from 0 within the batch.")

@@ -64,23 +64,36 @@ class PonitaConfig:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, "
-                                 f"but is {getattr(self, name)!r}.")
+                                 f"but is {getattr(self, name)!r}. Choose one of these.")
         for name, least in dict(scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, basis=1, layers=1,
                                 widening=1, degree=1).items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, but is {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, but is {value!r}. Use for example "
+                                 f"{max(least, 1)}.")
+        for name in ("distinct_monomials", "conditioning", "attention", "centred_readout"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, but is {getattr(self, name)!r}. Use one of these.")
+        for name in ("radius", "layer_scale"):
+            value = getattr(self, name)
+            least = 0 if name == "radius" else float("-inf")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))
+                                      or not least < value < float("inf")):
+                raise ValueError(f"{name} must be a {'positive' if least == 0 else 'finite'} number or None, but is "
+                                 f"{value!r}. Use None for none.")
         if self.scalars_in + self.vectors_in == 0 or self.scalars_out + self.vectors_out == 0:
             raise ValueError("a network needs at least one input and one output; give the nodes a constant scalar "
                              "feature if they have none (scalars_in=1, x = ones).")
-        if self.radius is not None and not self.radius > 0:
-            raise ValueError(f"radius must be positive, but is {self.radius}. Use None for no cutoff.")
         if self.space == "positions" and self.vectors_in + self.vectors_out > 0:
             raise ValueError("space 'positions' has no orientations, so it can neither take nor give vectors; "
-                             f"vectors_in is {self.vectors_in}, vectors_out {self.vectors_out}. Use 'bundle' or 'edges'.")
+                             f"vectors_in is {self.vectors_in}, vectors_out {self.vectors_out}. "
+                             "Use 'bundle' or 'edges'.")
         if self.conv == "full" and (self.space != "bundle" or self.attention):
             raise ValueError("conv 'full' is for space 'bundle' without attention; "
-                             f"space is {self.space!r}, attention {self.attention}.")
+                             f"space is {self.space!r}, attention {self.attention}. Use conv='separable'.")
+        if self.conv == "separable" and self.attributes != "triple":
+            raise ValueError(f"attributes {self.attributes!r} are for the full convolution; a separable one has its "
+                             "own. Use conv='full', or leave attributes out.")
         if (self.attributes == "se2") != (self.dim == 2) and self.attributes != "triple":
             raise ValueError(f"attributes {self.attributes!r} do not exist in {self.dim}D; use 'triple' or "
                              f"{'se2' if self.dim == 2 else 'e3 or se3'!r}.")

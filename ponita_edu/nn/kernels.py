@@ -1,6 +1,6 @@
 """From invariant attributes to the basis that every kernel is a linear combination of (notebook 05)."""
 
-from itertools import combinations_with_replacement, product
+from itertools import combinations_with_replacement, pairwise, product
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class Monomials(nn.Module):
                   for degree in range(1, degree + 1)]
         self.monomials = [m for block in blocks for m in block]  # tuples of attribute numbers, one per column
         self.dim, self.degree = dim, degree
-        for k, (lower, block) in enumerate(zip(blocks, blocks[1:], strict=False)):
+        for k, (lower, block) in enumerate(pairwise(blocks)):
             column = {m: j for j, m in enumerate(lower)}
             # A monomial of degree k + 1 is one of degree k times its last factor: one product per column.
             self.register_buffer(f"parent_{k}", torch.tensor([column[m[:-1]] for m in block]), persistent=False)

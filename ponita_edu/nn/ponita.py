@@ -43,9 +43,9 @@ class Ponita(nn.Module):
     """A network on point clouds that shares weights over equivalence classes of point pairs.
 
     ``model(graphs)`` gives a ``Prediction``. With space ``positions`` or ``edges`` it is equivariant to every motion of
-    E(n), exactly. With space ``bundle`` it is exactly equivariant when points and grid move together, and to the
-    grid's own symmetries; for any other rotation *approximately*, with an error that falls with the number of
-    orientations (``analysis.equivariance`` measures it).
+    E(n), exactly (edges in 2D: of SE(2), because one of their attributes is signed). With space ``bundle`` it is
+    exactly equivariant when points and grid move together, and to the grid's own symmetries; for any other rotation
+    *approximately*, with an error that falls with the number of orientations (``analysis.equivariance`` measures it).
 
     Where edges come with their reverse and the grid with its antipodes, a pair and its reverse are one class and
     share one kernel evaluation (``share_classes``, an attribute; False computes each anew, with equal results).
@@ -63,6 +63,8 @@ class Ponita(nn.Module):
 
     def __init__(self, config: PonitaConfig, grid: Grid | None = None, seed: int | None = None):
         super().__init__()
+        if not isinstance(config, PonitaConfig):
+            raise ValueError(f"config must be a PonitaConfig, but is a {type(config).__name__}. Use PonitaConfig(...).")
         self.config = c = config
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
@@ -85,7 +87,8 @@ class Ponita(nn.Module):
         self._grid: Grid | None = None
         self.register_buffer("antipodes", None, persistent=False)
         if on_bundle:
-            self.set_grid(grid or (make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)))
+            default = make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)
+            self.set_grid(default if grid is None else grid)
 
     @property
     def grid(self) -> Grid | None:
@@ -94,8 +97,14 @@ class Ponita(nn.Module):
 
     def set_grid(self, grid: Grid) -> None:
         """Use another grid from now on. Weights act on invariants, so they stay as they are."""
+        if not isinstance(grid, Grid):
+            raise ValueError(f"grid must be a Grid, but is a {type(grid).__name__}. Use make_grid('fibonacci', 20), or "
+                             "Grid.from_points(points).")
+        if self.config.space != "bundle":
+            raise ValueError(f"grid is only for space 'bundle', but space is {self.config.space!r}. Leave it out.")
         if grid.dim != self.config.dim:
-            raise ValueError(f"grid must lie in {self.config.dim}D, but {grid.name} lies in {grid.dim}D.")
+            raise ValueError(f"grid must lie in {self.config.dim}D, but {grid.name} lies in {grid.dim}D. Use "
+                             f"make_grid({'circle' if self.config.dim == 2 else 'fibonacci'!r}, n).")
         like = self.embed.weight
         self._grid = grid
         self.register_buffer("ori", grid.points.to(like.device, like.dtype))
@@ -206,6 +215,9 @@ class Ponita(nn.Module):
         return Prediction(scalar, vector)
 
     def _check(self, graphs: Graphs) -> None:
+        if not isinstance(graphs, Graphs):
+            raise ValueError(f"graphs must be a Graphs batch, but is a {type(graphs).__name__}. "
+                             "Build one with Graphs(pos, x, edge_index, batch).")
         c, weight = self.config, self.embed.weight
         for name, wanted, came in (
             ("dim", c.dim, graphs.dim),

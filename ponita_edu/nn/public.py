@@ -41,7 +41,7 @@ def our_name(public: str, num_layers: int, readout: str = "mean") -> str:
                 number = "0"
             return ours.format(number) + public[found.end():]
     raise ValueError(f"state_dict has the unknown name {public!r}. Names of the public code start with "
-                     f"{', '.join(n.split('.')[0] for n in _NAMES)}.")
+                     f"{', '.join(sorted({n.split('.')[0] for n in _NAMES}))}. Give what stands before them as prefix.")
 
 
 def load_public_state_dict(model: Ponita, state_dict: Mapping[str, Tensor], prefix: str = "") -> None:
@@ -58,13 +58,22 @@ def load_public_state_dict(model: Ponita, state_dict: Mapping[str, Tensor], pref
     Raises:
         ValueError: on names that are unknown, missing, or of another shape than the network's.
     """
+    if not isinstance(model, Ponita) or not isinstance(state_dict, Mapping):
+        raise ValueError(f"model must be a Ponita and state_dict a dict of tensors, but they are a "
+                         f"{type(model).__name__} and a {type(state_dict).__name__}. Use checkpoint['state_dict'].")
     c = model.config
     state = {name: value for name, value in model.state_dict().items() if name in ("ori", "ori_weights")}
     for name, value in state_dict.items():
         if not name.startswith(prefix) or _IGNORED.match(name):
             continue
         name = name.removeprefix(prefix)
+        if not isinstance(value, Tensor):
+            raise ValueError(f"state_dict must hold tensors, but {name} is a {type(value).__name__}. "
+                             "Use torch.as_tensor on each value.")
         if name == "ori_grid":
+            if model.grid is None or value.dim() != 2 or value.shape[1] != c.dim:
+                raise ValueError(f"state_dict has an ori_grid {list(value.shape)}, but the network is a {c.dim}D one "
+                                 f"of space {c.space!r}. Compare dim and space in model.config.")
             state["ori"] = value
             state["ori_weights"] = torch.full((len(value),), 1 / len(value), dtype=value.dtype)
             continue
@@ -83,6 +92,9 @@ def load_public_state_dict(model: Ponita, state_dict: Mapping[str, Tensor], pref
 
 def _merge_duplicates(weight: Tensor, monomials: Monomials) -> Tensor:
     full = Monomials(monomials.dim, monomials.degree).monomials
+    if weight.dim() != 2 or weight.shape[1] != len(full):
+        raise ValueError(f"state_dict does not fit the network: a first layer has shape {list(weight.shape)}, but "
+                         f"degree {monomials.degree} makes {len(full)} columns. Compare degree in model.config.")
     merged = weight.new_zeros(weight.shape[0], len(monomials))
     column = {m: j for j, m in enumerate(monomials.monomials)}
     return merged.index_add(1, torch.tensor([column[tuple(sorted(m))] for m in full]), weight)

@@ -6,21 +6,38 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.task import Task, stream, turned
 
 
+class Batch:
+    """Which graphs, and the rotations to turn them by.
+
+    A plain class on purpose: Fabric would round the numbers in a tuple or a dataclass to its working precision.
+    """
+
+    def __init__(self, index: Tensor, turns: Tensor | None):
+        self.index, self.turns = index, turns
+
+    def graphs(self, task: Task) -> Graphs:
+        """The graphs themselves, turned."""
+        graphs = task.graphs("train", self.index)
+        return graphs if self.turns is None else turned(graphs, self.turns)
+
+
 class Objective(nn.Module):
-    """Numbers of graphs in, loss out: one module, so that Fabric and DDP see one forward and one backward pass."""
+    """A batch in, its loss out: one module, so that Fabric and DDP see one forward and one backward pass."""
 
     def __init__(self, task: Task, network: nn.Module):
         super().__init__()
         self.task, self.network = task, network
 
-    def forward(self, index: Tensor, turns: Tensor | None, random: torch.Generator) -> Float[Tensor, ""]:
-        graphs = self.task.graphs("train", index)
-        return self.task.loss(self.network, graphs if turns is None else turned(graphs, turns), random)
+    def forward(self, batch: Batch, random: torch.Generator) -> Float[Tensor, ""]:
+        with torch.autocast(batch.index.device.type, enabled=False):  # positions are turned in full precision
+            graphs = batch.graphs(self.task)
+        return self.task.loss(self.network, graphs, random)
 
 
 class Epoch:
@@ -32,10 +49,10 @@ class Epoch:
         self.order = torch.randperm(size, generator=random).to(like.device)
         self.turns = random_rotations(size, dim, generator=random).to(like) if config.augment else None
 
-    def part(self, k: int, rank: int = 0, world: int = 1) -> tuple[Tensor, Tensor | None]:
+    def part(self, k: int, rank: int = 0, world: int = 1) -> Batch:
         """Batch k, or the share that one of several processes has in it."""
         mine = slice(k * self.batch + rank, (k + 1) * self.batch, world)
-        return self.order[mine], None if self.turns is None else self.turns[mine]
+        return Batch(self.order[mine], None if self.turns is None else self.turns[mine])
 
 
 def lr_factor(epoch: int | float, config: TrainConfig) -> float:

@@ -44,7 +44,7 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
     module, config = module_of(task_name), settings.train
     network = module.build(settings.model, seed=config.seed)
     fabric = make_fabric(config)
-    if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK")):  # the process that starts the rest
+    if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK")):  # it starts the others
         open_run(task_name, settings, out)
     fabric.launch()
     with fabric.rank_zero_first():  # the first one simulates, the others find the file
@@ -89,7 +89,7 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
     task = task.to(device, next(network.parameters()).dtype)
     if out is not None:
         if (out / RUN).exists():
-            raise ValueError(f"--out {out} holds a training run, whose result would be replaced. Choose another folder.")
+            raise ValueError(f"--out {out} holds a training run, whose result would be lost. Choose another folder.")
         _make_folder(out)
     deadline = started + 60 * (max_minutes or math.inf)
     errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)

@@ -19,7 +19,7 @@ from ponita_edu.tasks import checkpoint
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.parts import Epoch, Objective, lr_factor, make_optimizer
 from ponita_edu.tasks.progress import Log, StopSignals
-from ponita_edu.tasks.task import Fabric, Task, evaluate, stream, turned
+from ponita_edu.tasks.task import Fabric, Task, evaluate, stream
 
 DTYPES = {"32-true": torch.float32, "bf16-mixed": torch.float32, "64-true": torch.float64}
 AGREE_EVERY = 10  # steps after which several processes agree whether to stop or to save
@@ -70,7 +70,8 @@ def fit(fabric: Fabric, task: Task, network: nn.Module, config: TrainConfig, fol
         stop: asked after each step whether to stop, beside the budget and signals.
 
     Returns:
-        Where the run stands, with the validation error of the weights. It is complete if the step is ``total_steps(task, config)``.
+        Where the run stands, with the validation error of the weights. It is complete if the step is
+        ``total_steps(task, config)``.
 
     Raises:
         ValueError: if the training set is smaller than a batch, the loss is not finite, or all checkpoints are damaged.
@@ -148,8 +149,8 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * lr_factor(progress, config)
         rank = self.fabric.global_rank
-        index, turns = self.epoch.part(k, rank, self.fabric.world_size)
-        loss = self.objective(index, turns, stream(config.seed, 1, state.step, rank))
+        batch = self.epoch.part(k, rank, self.fabric.world_size)
+        loss = self.objective(batch, stream(config.seed, 1, state.step, rank))
         self.fabric.backward(loss)
         if config.clip is not None:
             self.fabric.clip_gradients(self.objective, self._stepper, max_norm=config.clip, error_if_nonfinite=False)
@@ -228,9 +229,8 @@ class Run:
 
     def _calibrate(self) -> None:
         if hasattr(self.network, "calibrate"):  # the same batch in every process, hence the same weights
-            index, turns = Epoch(0, self.task.size("train"), self.dim, self.config, self.like).part(0)
-            graphs = self.task.graphs("train", index)
-            self.network.calibrate(graphs if turns is None else turned(graphs, turns))
+            first = Epoch(0, self.task.size("train"), self.dim, self.config, self.like).part(0)
+            self.network.calibrate(first.graphs(self.task))
 
     def _restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
         def under(prefix: str) -> dict[str, Tensor]:

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from matplotlib.colors import to_hex
 from torch import Tensor
 
-from ponita_edu.geometry.grids import Grid
+from ponita_edu.geometry.grids import PLATONIC_SIZES, Grid
 from ponita_edu.nn.lifting import sphere_to_vector, vector_to_sphere
 from ponita_edu.viz import theme
-from ponita_edu.viz.grids import FAMILIES, choose_grid
+from ponita_edu.viz.fit import fit
+from ponita_edu.viz.grids import FAMILIES, SIZES, choose_grid, warm_up
 from ponita_edu.viz.scene import Scene, as_array
 from ponita_edu.viz.shapes import unit_sphere
 from ponita_edu.viz.widget import Explorer, choice, slider, switch
@@ -59,8 +60,8 @@ def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
     vertices, triangles = unit_sphere(3)
     values = vertices @ vectors[channel] + lifted.leak
     size = f"{len(lifted.grid)} points ({lifted.grid.name})"
-    scene = Scene(alt=f"Sphere coloured by the component of a vector along each direction, sampled at {size}. The vector "
-                      f"that is read out misses the original by {100 * lifted.error:.1f} percent.",
+    scene = Scene(alt=f"Sphere coloured by the component of a vector along each direction, sampled at {size}. What is "
+                      f"read out misses the original by {100 * lifted.error:.1f} percent.",
                   title=title or f"lifted to {size}", limit=1.7)
     scene.mesh(vertices, triangles, values=values, limits=(-reach, reach), label="f(o)", opacity=0.55)
     samples = as_array(lifted.signal)[:, channel]
@@ -75,10 +76,10 @@ class LiftExplorer(Explorer):
     """Lift vectors to a grid on the sphere, read them back, and see what gets lost."""
 
     explanation = ("Colour on the sphere: the component of the chosen vector along each direction, f(o) = v·o. Discs: "
-                   "the samples that a network keeps, one per grid point. Blue arrows: the vectors that went in. Orange "
-                   "arrows: what the first moment of the samples gives back. Without the factor d = 3 it comes back a "
-                   "third as long; a constant added to the samples leaks in if the grid's own mean is not 0; with too "
-                   "few points the arrow turns away.")
+                   "the samples that a network keeps, one per grid point. Blue arrows: the vectors that went in. "
+                   "Orange arrows: what the first moment of the samples gives back. Without the factor d = 3 it comes "
+                   "back a third as long; a constant added to the samples leaks in if the grid's own mean is not 0; "
+                   "with too few points the arrow turns away.")
 
     def __init__(self, grid: tuple[str, int] = ("fibonacci", 12)):
         super().__init__({
@@ -87,12 +88,14 @@ class LiftExplorer(Explorer):
             "azimuth": slider("azimuth", 30, 0, 360, 5, "degrees"),
             "height": slider("elevation", 20, -90, 90, 5, "degrees"),
             "family": choice("grid", list(FAMILIES), grid[0]),
-            "n": slider("points", grid[1], 4, 60),
+            "n": slider("points", grid[1], SIZES[0], SIZES[-1]),
             "leak": slider("add constant", 0, -3, 3, 0.25),
             "factor": switch("multiply by d = 3", True),
             "centred": switch("subtract the mean first"),
             "exact": switch("invert the frame operator"),
         })
+        fit(self)
+        warm_up()
 
     def vectors(self) -> Float[Tensor, "channels 3"]:
         """What is lifted for the present values: methane turned along, or one unit vector."""
@@ -107,13 +110,26 @@ class LiftExplorer(Explorer):
         return lift_and_read(self.vectors(), choose_grid(self.family.value, int(self.n.value)), self.leak.value,
                              self.factor.value, self.centred.value, self.exact.value)
 
+    def coloured(self) -> int:
+        """The number of the vector whose function is shown."""
+        return min(self.channel.value, len(self.vectors()) - 1)
+
     def scene(self) -> Scene:
-        return lift_scene(self.lifted(), min(self.channel.value, len(self.vectors()) - 1))
+        return lift_scene(self.lifted(), self.coloured())
 
     def report(self) -> str:
-        lifted = self.lifted()
-        went, came = lifted.vectors[0], lifted.read[0]
+        lifted, k = self.lifted(), self.coloured()
+        went, came = lifted.vectors[k], lifted.read[k]
         error = "0 (rounding)" if lifted.error < 1e-12 else f"{100 * lifted.error:.3g} %"
-        rows = [("went in", went), ("came back", came)]
-        table = "".join(f"<br>{name}: ({', '.join(f'{x:+.3f}' for x in v.tolist())})" for name, v in rows)
-        return f"<b>error {error}</b>{table}<br>length {float(came.norm()):.3f} of {float(went.norm()):.3f}"
+        cell = "<td style='text-align:right;padding:0 5px'>{:.3f}</td>"
+        rows = "".join(f"<tr><td>{name}</td>{''.join(map(cell.format, (*v.tolist(), float(v.norm()))))}</tr>"
+                       for name, v in (("went in", went), ("came back", came)))
+        head = "".join(f"<th scope='col'>{name}</th>" for name in ("x", "y", "z", "length"))
+        which = "" if len(lifted.vectors) == 1 else f"vector {k + 1} of {len(lifted.vectors)}"
+        return (f"<b>error {error}</b><table style='font-size:13px;line-height:1.4'><tr><td>{which}</td>{head}</tr>"
+                f"{rows}</table>")
+
+    def _draw(self) -> None:
+        self.channel.disabled = self.what.value == "one vector"
+        self.n.disabled = self.family.value in PLATONIC_SIZES  # their number of points is what it is
+        super()._draw()

@@ -175,13 +175,13 @@ def _percent(share: float) -> str:
 
 def turned_scene(molecule: Molecule, t: Turned, network: str) -> Scene:
     """The turned molecule, the arrows that a network gives, and bubbles where they should end."""
-    limit = 0.6 + float(molecule.positions.norm(dim=-1).max())  # room for the arrows, whichever way it lies
+    limit = 1.1 + float(molecule.positions.norm(dim=-1).max())  # room for the arrows, whichever way it lies
     if t.vectors is None:
         words = "The network gives no arrows."
         factor = 0.0
     else:
         # of the first answer, so that arrows of another length are seen to be so
-        factor = 1.3 / max(float(t.expected.norm(dim=-1).max()), 1e-12)
+        factor = 1.0 / max(float(t.expected.norm(dim=-1).max()), 1e-12)
         words = ("Arrows end in their bubbles." if t.vector_error < 0.1 else "Arrows end outside their bubbles.")
     scene = molecule_scene(
         molecule.symbols, t.positions, limit=limit, title=f"{molecule.name}, network: {network}",
@@ -189,5 +189,5 @@ def turned_scene(molecule: Molecule, t: Turned, network: str) -> Scene:
         alt=f"Turned {molecule.name} as balls and sticks; network: {network}. {words} "
             f"Number at first {t.before:.3f}, now {t.after:.3f}.")
     if t.vectors is not None:
-        scene.balls(t.positions + factor * t.expected, 0.17, theme.PURPLE, opacity=0.45, name="where they should end")
+        scene.balls(t.positions + factor * t.expected, 0.14, theme.PURPLE, opacity=0.45, name="where they should end")
     return scene

@@ -17,19 +17,6 @@ from ponita_edu.nn.kernels import Monomials
 from ponita_edu.nn.ponita import Ponita
 from ponita_edu.nn.public import load_public_state_dict
 
-# Cases that the library does not yet answer as it should; each is marked xfail(strict), so take it out when mended.
-KNOWN_GAPS: set[str] = {
-    "num_graphs a fraction", "num_graphs a word", "num_graphs zero", "edge_index of three rows", "target a number",
-    "target of other length", "vector target of other dim", "motion of another dim", "order not whole numbers",
-    "collate dtypes", "collate numbers of vectors", "radius a word", "radius of NaN points", "x without rows",
-    "layers True", "config.radius a word", "layer_scale NaN", "layer_scale a word", "attention a word",
-    "attributes of a separable layer", "unknown space", "full convolution on edges", "hidden zero", "layers a fraction",
-    "config a dict", "grid a name", "grid a tensor", "grid of another dim", "grid for positions, later",
-    "batch a tensor", "calibrate a tensor", "state_dict a list", "state_dict of arrays", "state_dict of numbers",
-    "state_dict with a grid for positions", "state_dict of another degree", "state_dict with a grid of another dim",
-    "state_dict with unknown names", "batch below zero",
-}
-
 POS, X = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.ones(3, 1)
 BATCH = torch.zeros(3, dtype=torch.long)
 FLOAT32 = torch.ones(3, 1)
@@ -281,20 +268,14 @@ BASELINE = {
 CASES = GRAPHS | SETTINGS | NETWORK | WEIGHTS | EQUIVARIANCE | BASELINE
 
 
-def marked(name):
-    gap = pytest.mark.xfail(strict=True, reason="not yet answered by a ValueError with a repair")
-    return pytest.param(name, marks=[gap] if name in KNOWN_GAPS else [])
-
-
-@pytest.mark.parametrize("name", [marked(name) for name in CASES])
+@pytest.mark.parametrize("name", list(CASES))
 def test_bad_input_is_refused_with_argument_value_and_repair(name):
     act, message = CASES[name]
     with pytest.raises(ValueError, match=f"(?s){message}"):
         act()
 
 
-def test_list_of_gaps_names_cases():
-    assert KNOWN_GAPS <= CASES.keys()
+def test_no_case_hides_another_of_its_name():
     assert len(CASES) == sum(map(len, (GRAPHS, SETTINGS, NETWORK, WEIGHTS, EQUIVARIANCE, BASELINE)))
 
 

@@ -186,15 +186,14 @@ def test_distances_stay_and_differ_after_a_map_that_is_no_motion():
     assert (lengths(graphs._replace(pos=2 * graphs.pos)) - lengths(graphs)).abs().max() > 0.1
 
 
-@pytest.mark.xfail(strict=True, reason="Graphs takes targets with as many rows as nodes for targets of nodes")
-def test_rotating_graphs_by_their_own_rotations_keeps_a_graph_without_nodes_in_step():
-    # two nodes in the first of two graphs, one vector target for each graph: rows of nodes and of graphs are equal in
-    # number, and the target of the second graph turns with its own rotation
+def test_targets_that_may_be_of_nodes_or_of_graphs_are_refused():
+    # two nodes in the first of two graphs: two rows could turn with the nodes or with the graphs
+    points, dipole = torch.zeros(2, 3, dtype=F64), torch.eye(3, dtype=F64)[:2]
+    with pytest.raises(ValueError, match=r"y_vec\['dipole'\] has 2 rows.*no nodes.*Drop those graphs"):
+        Graphs(points, points[:, :1], num_graphs=2, y_vec={"dipole": dipole})
+    alone = Graphs(points, points[:, :1], batch=torch.arange(2), y_vec={"dipole": dipole})  # here both agree
     turns = random_rotations(2, seed=5)
-    dipole = torch.eye(3, dtype=F64)[:2]
-    graphs = Graphs(torch.zeros(2, 3, dtype=F64), torch.zeros(2, 1, dtype=F64), num_graphs=2, y_vec={"dipole": dipole})
-    wanted = torch.einsum("gij,gj->gi", turns, dipole)
-    assert torch.allclose(graphs.rotate(turns).y_vec["dipole"], wanted, atol=1e-14)
+    assert torch.allclose(alone.rotate(turns).y_vec["dipole"], torch.einsum("gij,gj->gi", turns, dipole), atol=1e-14)
 
 
 # ---------------------------------------------------------------------------------------------------- other copies

@@ -112,7 +112,7 @@ def test_two_layers_represent_what_one_loses():
 
 
 def test_random_kernels_get_harder_with_bandwidth():
-    rows = kernel_rows((0.5, 2.0), (0,))
+    rows = kernel_rows((0.5, 2.0), (0,), nodes=14)
     assert rows[0]["lost"] < 0.1 < 0.3 < rows[1]["lost"]
     assert rows[0]["separable"][4] < rows[0]["separable"][1]
     smooth = separable_error(random_kernel(0.0), 1)
@@ -136,7 +136,7 @@ def test_bad_input_is_refused(call, message):
 # -------------------------------------------------------------------------------------------------------------- layers
 @pytest.mark.parametrize("conv", ["separable", "triple", "e3"])
 def test_response_of_a_layer_to_one_sender_depends_on_the_azimuth_only_if_full_and_complete(conv):
-    """Receivers' orientations on a cone about the sender's, or sender's on a cone about the receiver's: one number varies."""
+    """Receiver's orientation on a cone about the sender's, or the other way round, so that one number varies."""
     angle = torch.arange(5, dtype=torch.float64) * 1.2
     axis = torch.tensor([[0.0, 0, 1]], dtype=torch.float64)
     cone = torch.stack((0.8 * angle.cos(), 0.8 * angle.sin(), torch.full_like(angle, 0.6)), dim=-1)
@@ -150,19 +150,17 @@ def test_response_of_a_layer_to_one_sender_depends_on_the_azimuth_only_if_full_a
         layer = (FullConv if full else SeparableConv)(3, 8).double()
         basis, fiber = (kernel_basis(a, 8, 8, 3).double() for a in (points.attributes.shape[-1], 1))
     cosines = (grid.points @ grid.points.T)[..., None]
-    pairs = Pairs(points.source, points.target, basis(points.attributes), None if full else fiber(cosines), grid.weights)
+    pairs = Pairs(points.source, points.target, basis(points.attributes), None if full else fiber(cosines),
+                  grid.weights)
+    impulse = torch.eye(6, dtype=torch.float64)[:, None, :, None].expand(-1, 2, -1, 3)  # at each orientation in turn
+    with torch.no_grad():
+        response = torch.stack([layer(h, pairs)[0] for h in impulse])  # [sender's, receiver's orientation, channels]
 
-    def spread(sender, receivers):  # over the cone, relative to the response
-        h = torch.zeros(2, 6, 3, dtype=torch.float64)
-        h[1, sender] = 1
-        z = layer(h, pairs)[0, receivers]
+    def spread(z):
         return float((z - z.mean(0)).abs().max() / z.abs().max())
 
-    about_sender = spread(0, slice(1, 6))
-    single = torch.stack([layer(torch.eye(6).double()[k][None, :, None].expand(2, 6, 3), pairs)[0, 0] for k in range(1, 6)])
-    about_receiver = float((single - single.mean(0)).abs().max() / single.abs().max())
-    assert (about_sender < 1e-12) == (conv == "separable")
-    assert (about_receiver < 1e-12) == (conv == "triple")
+    assert (spread(response[0, 1:]) < 1e-12) == (conv == "separable")
+    assert (spread(response[1:, 0]) < 1e-12) == (conv == "triple")
 
 
 def test_frame_network_is_exactly_equivariant_to_its_60_rotations_only():
@@ -172,14 +170,15 @@ def test_frame_network_is_exactly_equivariant_to_its_60_rotations_only():
     pos, vec, x = (torch.randn(4, *s, generator=rng, dtype=torch.float64) for s in ((3,), (1, 3), (1,)))
     graphs = Graphs(pos, x, vec=vec)
     out = model(graphs)
+    size = float(out.vector.detach().abs().max())
 
     def error(rotation):
         moved = model(graphs.moved(Motion(rotation, torch.ones(3, dtype=torch.float64))))
-        wrong = torch.cat((moved.vector - out.vector @ rotation.T, (moved.scalar - out.scalar)[..., None].expand(-1, -1, 3)))
-        return float(wrong.abs().max() / out.vector.abs().max())
+        return float(max(a.detach().abs().max() for a in (moved.vector - out.vector @ rotation.T,
+                                                         moved.scalar - out.scalar)))
 
-    assert max(error(r) for r in polyhedral_rotations("icosahedron")[::7]) < 1e-12
-    assert 1e-9 < error(random_rotations(1)[0]) < 1  # frames sample SO(3): approximate for the others
+    assert max(error(r) for r in polyhedral_rotations("icosahedron")[::11]) < 1e-12
+    assert 1e-6 * size < error(random_rotations(1)[0]) < size  # frames sample SO(3): approximate for the others
     mirrored = model(Graphs(pos * torch.tensor([1.0, 1, -1]), x, vec=vec * torch.tensor([1.0, 1, -1])))
     assert float((mirrored.scalar - out.scalar).abs().max()) > 1e-6  # frames know left from right
 
@@ -210,13 +209,13 @@ def test_cluster_energy_is_invariant_and_needs_angles():
     order = torch.tensor([3, 1, 4, 0, 2])
     moved = cluster_energy(pos[:, order] @ random_rotations(1)[0].T + 1, kind[:, order])
     assert float((energy - moved).abs().max()) < 1e-12
-    # three atoms with fixed bond lengths, opened from 90 to 100 degrees: compare with the pair energy of the far pair
-    def bent(angle):
+
+    def bent(angle):  # three atoms with two bonds of length 1, without the pair energy of the two at the ends
         tip = torch.tensor([math.cos(angle), math.sin(angle), 0.0], dtype=torch.float64)
         points = torch.stack((torch.zeros(3).double(), torch.tensor([1.0, 0, 0]).double(), tip))[None]
-        length = float((points[0, 1] - points[0, 2]).norm())
-        two = torch.tensor([[[0.0, 0, 0], [length, 0, 0]]], dtype=torch.float64)
-        return float(cluster_energy(points, torch.zeros(1, 3).double()) - cluster_energy(two, torch.zeros(1, 2).double()))
+        none = torch.zeros(1, 3, dtype=torch.float64)
+        return float(cluster_energy(points, none) - cluster_energy(points[:, 1:], none[:, 1:]))
+
     assert abs(bent(math.radians(100)) - bent(math.radians(90))) > 0.05
 
 
@@ -229,8 +228,8 @@ def test_networks_have_equal_size_and_predict_what_is_asked():
             graphs = task.draw(3, torch.Generator().manual_seed(0))
             assert task.predict(model, graphs).shape == task.target(graphs).shape
         assert max(sizes.values()) < 1.1 * min(sizes.values())  # each within 5 % of 8000
-    assert visible(make_network("positions", kernel_task(crossed_kernel, 50), 8), kernel_task(crossed_kernel, 50).test[0]
-                   ).x.shape[1] == 1
+        told = visible(make_network("positions", task, 8), graphs)
+        assert told.vec is None and told.x.shape[1] == task.scalars_in + task.vectors_in
 
 
 def test_cost_counts_what_the_layer_does():
@@ -252,7 +251,7 @@ def test_training_is_reproducible_and_lowers_the_error():
     for seed in (0, 0, 1):
         model = make_network("separable", task, 16, seed=seed)
         before = errors_on_test_set(model, task)[1]
-        train(model, task, 30, 4, 0.01, seed)
+        train(model, task, 10, 4, 0.01, seed)
         errors.append(errors_on_test_set(model, task)[1])
         assert errors[-1] < before
     assert errors[0] == errors[1] != errors[2]

@@ -1,0 +1,26 @@
+"""Charts show the numbers that they are given."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("ipywidgets")
+
+from ponita_edu.viz import theme
+from ponita_edu.viz.plots import plot_trajectories
+
+RNG = np.random.default_rng(0)
+TRUTH, PREDICTED = RNG.normal(size=(2, 7, 5, 3)), RNG.normal(size=(2, 5, 3))
+CHARGES = np.array([[1.0, -1, 1, 1, -1], [-1, -1, 1, -1, 1]])
+
+
+def test_plot_trajectories_draws_ways_and_predicted_ends():
+    figure = plot_trajectories(TRUTH, PREDICTED, CHARGES)
+    assert len(figure.axes) == 2
+    for k, axes in enumerate(figure.axes):
+        ways = [line for line in axes.lines if len(line.get_xdata()) == 7]
+        crosses = [line for line in axes.lines if line.get_marker() == "x"]
+        np.testing.assert_array_equal([w.get_xydata() for w in ways], TRUTH[k].transpose(1, 0, 2)[..., :2])
+        np.testing.assert_array_equal([c.get_xydata()[0] for c in crosses], PREDICTED[k, :, :2])
+        assert [w.get_color() == theme.POSITIVE for w in ways] == (CHARGES[k] > 0).tolist()
+        assert axes.get_title().endswith(f"{((PREDICTED[k] - TRUTH[k, -1]) ** 2).mean():.2g}")
