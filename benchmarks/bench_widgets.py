@@ -1,49 +1,83 @@
-"""How long a widget takes from a change of a slider to the new picture and report, in the kernel.
+"""How long a widget takes from a change of a control to the new picture and report, in the kernel.
 
     OMP_NUM_THREADS=1 python -m pytest benchmarks/bench_widgets.py
 
-The bound of 100 ms is for the median on two quiet cores. What the browser adds is not measured. Grids and their quality
-figures, which are computed once and kept, are computed before the clock starts.
+The bound of 100 ms is for 95 % of the updates on two quiet cores; on a busy machine measure processor time instead, with
+--benchmark-timer=time.process_time. What the browser adds is not measured. Where a list of values is long, each is new
+to the widget; repulsion grids come from its background thread, and what one costs before that is the last benchmark.
 """
 
 from itertools import cycle
 
+import numpy as np
 import pytest
 
-from ponita_edu.viz.grids import GridExplorer
+from ponita_edu.geometry.repulsion import repulsion_points
+from ponita_edu.viz import grids
+from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
 
 BOUND = 0.1  # s
-CASES = {
-    "pair, place": (lambda: PairExplorer(), "x", (0.2, 0.6, 1.0)),
-    "pair, receiver's arrow": (lambda: PairExplorer(), "receiver_elevation", (10, 40, 70)),
-    "pair, spin": (lambda: PairExplorer(), "spin", (30, 90, 200)),
-    "pair in SE(3), roll": (lambda: PairExplorer("se3"), "sender_roll", (10, 40, 70)),
-    "pair in R³, place": (lambda: PairExplorer("r3"), "y", (0.2, 0.6, 1.0)),
-    "two grids, rotation": (lambda: GridExplorer(), "angle", (10, 40, 70)),
-    "two grids, points": (lambda: GridExplorer(), "left_n", (12, 30, 60)),
-    "lift, azimuth": (lambda: LiftExplorer(), "azimuth", (10, 100, 200)),
-    "lift, points": (lambda: LiftExplorer(), "n", (12, 30, 60)),
+SIZES = range(60, 20, -1)
+ANGLES = (10, 40, 70)
+BOTH = (True, False)
+LARGEST = {"left": "repulsion", "right": "fibonacci", "left_n": 60, "right_n": 60}
+CASES = {  # widget, its state, control, values
+    "pair, place": (PairExplorer, {}, "x", (0.2, 0.6, 1.0)),
+    "pair, receiver's arrow": (PairExplorer, {}, "receiver_elevation", ANGLES),
+    "pair, spin": (PairExplorer, {}, "spin", (30, 90, 200)),
+    "pair in SE(3), roll": (PairExplorer, {"space": "se3"}, "sender_roll", ANGLES),
+    "pair in R³, place": (PairExplorer, {"space": "r3"}, "y", (0.2, 0.6, 1.0)),
+    "two grids, family": (GridExplorer, {"left_n": 60, "right_n": 60}, "left", FAMILIES),
+    "two grids, points of a spiral": (GridExplorer, {}, "left_n", SIZES),
+    "two grids, points of a repulsion grid": (GridExplorer, {"right": "repulsion"}, "right_n", SIZES),
+    "two grids, rotation": (GridExplorer, LARGEST, "angle", ANGLES),
+    "two grids, cells": (GridExplorer, LARGEST, "cells", BOTH),
+    "lift, azimuth": (LiftExplorer, {"what": "the 4 bonds of methane", "n": 60}, "azimuth", ANGLES),
+    "lift, elevation": (LiftExplorer, {"n": 60}, "height", ANGLES),
+    "lift, family": (LiftExplorer, {"n": 60}, "family", FAMILIES),
+    "lift, points": (LiftExplorer, {}, "n", SIZES),
+    "lift, constant": (LiftExplorer, {"n": 60}, "leak", (0.5, 1.0, 2.0)),
+    "lift, factor": (LiftExplorer, {}, "factor", BOTH),
+    "lift, centred": (LiftExplorer, {"leak": 1.0}, "centred", BOTH),
+    "lift, exact": (LiftExplorer, {}, "exact", BOTH),
+    "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
 }
 
 
+def drawn(widget):
+    return str([trace.to_plotly_json() for figure in widget.pictures for trace in figure.data])
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_update_stays_below_100_ms(benchmark, case):
-    make, control, values = CASES[case]
+def test_95_percent_of_updates_stay_below_100_ms(benchmark, case):
+    make, state, control, values = CASES[case]
+    grids.warm_up().join()
     widget = make()
-    slider, pictures = getattr(widget, control), set()
-    for value in (*values, *values):  # fills caches, and shows that the slider moves the picture
-        slider.value = value
-        pictures.add(str([trace.to_plotly_json() for figure in widget.pictures for trace in figure.data]))
-    assert len(pictures) == len(values) and widget.error_box.value == ""
-    following = cycle(values)
+    widget.set(state)
+    control = getattr(widget, control)
+    control.value = values[-1]
+    before = drawn(widget)
+    control.value = values[0]  # fills caches of what stays the same
+    assert drawn(widget) != before and widget.error_box.value == ""
+    following = cycle((*values[1:], values[0]))
 
     def update():
-        slider.value = next(following)
+        control.value = next(following)
 
-    benchmark.pedantic(update, rounds=30, warmup_rounds=2)
-    assert benchmark.stats.stats.median < BOUND
+    benchmark.pedantic(update, rounds=max(30, len(values) - 1))
+    late = float(np.quantile(benchmark.stats.stats.data, 0.95))
+    benchmark.extra_info["95 %, ms"] = round(1000 * late, 1)
+    print(f"{case}: median {1000 * benchmark.stats.stats.median:.1f} ms, 95 % {1000 * late:.1f} ms")
+    assert late < BOUND and widget.error_box.value == ""
+
+
+@pytest.mark.parametrize("make", [GridExplorer, LiftExplorer, PairExplorer])
+def test_widget_is_made_within_a_second(benchmark, make):
+    grids.warm_up().join()
+    benchmark.pedantic(make, rounds=5, warmup_rounds=1)
+    assert benchmark.stats.stats.median < 1.0
 
 
 def test_search_for_a_collision_stays_below_a_second(benchmark):
@@ -51,3 +85,9 @@ def test_search_for_a_collision_stays_below_a_second(benchmark):
     benchmark.pedantic(widget.collide.click, rounds=5, warmup_rounds=1)
     assert "Collision." in widget.report_box.value
     assert benchmark.stats.stats.median < 1.0
+
+
+def test_repulsion_grids_of_all_sizes_are_made_within_ten_seconds(benchmark):
+    """What the background thread does once; the longest of them is what a reader who outruns it waits for."""
+    benchmark.pedantic(lambda: [repulsion_points(n, 0) for n in grids.SIZES], setup=repulsion_points.cache_clear, rounds=2)
+    assert benchmark.stats.stats.median < 10

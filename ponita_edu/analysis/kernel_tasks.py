@@ -102,7 +102,7 @@ def apply_kernel(kernel: Kernel, graphs: Graphs, ori_t: Float[Tensor, "N 3"], gr
     return message.new_zeros(graphs.num_nodes, len(ori_t)).index_add(0, graphs.target, message)
 
 
-def kernel_task(kernel: Kernel, test_graphs: int = 200, nodes: int = 4, layers: int = 1) -> Task:
+def kernel_task(kernel: Kernel, test_graphs: int = 100, nodes: int = 4, layers: int = 1) -> Task:
     """Learn the convolution with a given kernel: every node carries a function on the sphere, and receives one.
 
     Positions and vectors are standard normal, drawn afresh at every step, so that the test error is due to what the
@@ -125,7 +125,7 @@ def kernel_task(kernel: Kernel, test_graphs: int = 200, nodes: int = 4, layers: 
 
 
 # --------------------------------------------------------------------------------------------------- charged particles
-def nbody_task(train: int = 3000, test: int = 500) -> Task:
+def nbody_task(train: int = 3000, test: int = 300) -> Task:
     """Where five charged particles are one unit of time later, on the benchmark's first ``train`` simulations.
 
     Target: the displacement. A network on positions has two scalars a_i and b_i for each particle, and no vector: it
@@ -169,7 +169,7 @@ def cluster_energy(pos: Float[Tensor, "graphs atoms 3"], kind: Float[Tensor, "gr
     return pairs.sum((1, 2)) / 2 + 2 * torch.einsum("bjik,bji,bjk->b", bend, near, near)
 
 
-def force_task(train: int = 2000, test: int = 200, atoms: int = 5) -> Task:
+def force_task(train: int = 2000, test: int = 100, atoms: int = 5) -> Task:
     """Forces on random clusters of atoms under ``cluster_energy``; networks predict −∂E/∂p of an energy of their own.
 
     Positions are standard normal, with no two atoms closer than 1: pairs and angles then contribute alike. Forces are

@@ -50,16 +50,15 @@ TASKS: dict[str, Callable[[int], Task]] = {
 class Budget:
     """What every network gets: size, training steps, graphs per step, and Adam's rate, which falls linearly to 0."""
 
-    parameters: int = 8000
-    steps: int = 250
-    batch: int = 12
+    parameters: int = 7000
+    steps: int = 200
+    batch: int = 10
     rate: float = 0.01
 
 
-FULL = {"crossed kernel": Budget(), "random kernel": Budget(), "N-body": Budget(batch=10),
-        "forces": Budget(steps=200, batch=6)}
+FULL = {"crossed kernel": Budget(), "random kernel": Budget(), "N-body": Budget(), "forces": Budget(batch=5)}
 MOLECULE = {"molecule": Budget(batch=4)}
-QUICK = {"crossed kernel": Budget(steps=200, batch=8)}
+QUICK = {"crossed kernel": Budget(batch=8)}
 
 
 class SeparabilityTable(NamedTuple):

@@ -1,50 +1,29 @@
-"""Pictures as wide as the place they stand in: the page measures, Python sets the width.
-
-A plotly FigureWidget is drawn before the page has laid it out, 700 pixels wide, and later changes of its place do not
-reach it; side by side, or with JupyterLab's side bar open, pictures would be cut off.
-"""
+"""Pictures as wide as the place they have got."""
 
 import anywidget
-import ipywidgets as widgets
-import traitlets
 
-from ponita_edu.viz import theme
-from ponita_edu.viz.widget import Explorer
-
-SPARE = 8  # pixels between two pictures
-
-
-class Ruler(anywidget.AnyWidget):
-    """An empty line that knows its width in CSS pixels; 0 until it is on a page."""
-
-    _esm = """
-    export default { render({ model, el }) {
-        el.style.cssText = "height: 0; width: 100%";
-        const observer = new ResizeObserver(() => {
-            if (el.clientWidth && el.clientWidth !== model.get("width")) {
-                model.set("width", el.clientWidth);
-                model.save_changes();
-            }
-        });
-        observer.observe(el);
-        return () => observer.disconnect();
-    } };
-    """
-    width = traitlets.Int(0).tag(sync=True)
+# plotly measures its place once, before the page has given it any, and then only when the *window* changes
+_JAVASCRIPT = """
+export default { render({ el }) {
+    let box = null, width = 0;
+    const watch = new ResizeObserver(() => {
+        if (box && box.clientWidth !== width) {
+            width = box.clientWidth;
+            window.dispatchEvent(new Event("resize"));
+        }
+    });
+    const find = () => {
+        box = el.closest(".ponita-explorer");
+        if (box) watch.observe(box); else requestAnimationFrame(find);
+    };
+    find();
+    const late = setTimeout(() => window.dispatchEvent(new Event("resize")), 1000);  // pictures drawn after the box
+    return () => { watch.disconnect(); clearTimeout(late); };
+} };
+"""
 
 
-def fit(explorer: Explorer) -> None:
-    """Let the pictures of an explorer share the width of their place, no higher than they are wide."""
+class FitPictures(anywidget.AnyWidget):
+    """Put one, which shows nothing, into an `Explorer`: its pictures follow when a side bar opens or closes."""
 
-    def share(change: dict) -> None:
-        width = change["new"] // max(len(explorer.pictures), 1) - SPARE
-        for figure in explorer.pictures:
-            figure.update_layout(width=max(width, 150), height=min(max(width, 240), theme.HEIGHT))
-
-    ruler = Ruler()
-    ruler.observe(share, "width")
-    row = explorer.children[0]
-    side, stage = row.children
-    place = widgets.VBox([ruler, stage], layout={"flex": "1 1 420px", "min_width": "320px", "overflow": "hidden"})
-    stage.layout = {"width": "100%", "min_width": "0"}
-    row.children = (side, place)
+    _esm = _JAVASCRIPT

@@ -23,11 +23,12 @@ from ponita_edu.viz.widget import Explorer, choice, slider, switch
 FAMILIES = tuple(name for name in GRID_NAMES if name != "circle")
 LEBEDEV = (6, 14, 26, 38, 50)
 SIZES = range(4, 61)
-DEGREES = range(1, 9)  # of the harmonics whose integration errors are listed
+DEGREES = range(2, 9)  # of the harmonics whose integration errors are listed; that of degree 1 is |mean|
 AREAS = (0.5, 1.5)  # of cells, relative to their mean: the ends of the colour scale
 SCALE = (f"<div style='font-size:13px'>area of a cell, relative to the mean<br>{AREAS[0]} "
          f"<span style='display:inline-block;width:170px;height:11px;border:1px solid {theme.GREY};"
-         f"vertical-align:middle;background:linear-gradient(to right,{','.join(theme.SCALES['diverging'])})'></span> {AREAS[1]}</div>")
+         "vertical-align:middle;background:"
+         f"linear-gradient(to right,{','.join(theme.SCALES['diverging'])})'></span> {AREAS[1]}</div>")
 
 
 def voronoi_cells(points: Float[np.ndarray, "n 3"]
@@ -45,14 +46,14 @@ def voronoi_cells(points: Float[np.ndarray, "n 3"]
     return cells.vertices[kept], [region[region != np.roll(region, 1)] for region in regions]
 
 
-def cell_edges(points: Float[np.ndarray, "n 3"], spacing: Real = 12.0) -> list[Float[np.ndarray, "steps 3"]]:
+def cell_edges(points: Float[np.ndarray, "n 3"], spacing: Real = 6.0) -> list[Float[np.ndarray, "steps 3"]]:
     """The borders of the Voronoi cells as arcs of great circles, each once, in steps of at most ``spacing`` degrees."""
     corners, regions = voronoi_cells(points)
     sides = {(min(a, b), max(a, b)) for region in regions for a, b in zip(region, np.roll(region, 1), strict=True)}
     return [_arc(corners[a], corners[b], spacing) for a, b in sorted(sides)]
 
 
-def cell_mesh(points: Float[np.ndarray, "n 3"], spacing: Real = 15.0
+def cell_mesh(points: Float[np.ndarray, "n 3"], spacing: Real = 8.0
               ) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"], Int[np.ndarray, " vertices"]]:
     """The cells as triangles on the sphere, in rings around each point, and for each vertex the number of its point."""
     corners, regions = voronoi_cells(points)
@@ -103,16 +104,16 @@ def grid_scene(grid: Grid, cells: bool = True, title: str = "", rotation: Float[
     turn = np.eye(3) if rotation is None else as_array(rotation).T
     words = f"{grid.name}, {len(grid)} points"
     scene = Scene(alt=f"Sphere with the grid {words}; its Voronoi cells have {share.min():.2f} to {share.max():.2f} "
-                      "times the mean area.", title=title or words, limit=1.02)
+                      "times the mean area.", title=title or words, limit=1.04)
     if cells and mesh is not None:
         vertices, triangles, owner = mesh
         scene.mesh(vertices @ turn, triangles, values=share[owner], limits=AREAS, label="cell area / mean")
-        scene.lines([1.01 * arc @ turn for arc in edges], theme.GREY, 2, name="cell borders")
+        scene.lines([1.01 * arc @ turn for arc in edges], theme.GREY, 2)
     else:
         scene.sphere()
     hover = [f"point {i}, weight {w:.4f}, cell {a:.2f} of the mean"
              for i, (w, a) in enumerate(zip(grid.weights.tolist(), share, strict=True))]
-    return scene.points(1.01 * as_array(grid.points) @ turn, theme.BLACK, 8, hover=hover, name="directions")
+    return scene.points(1.03 * as_array(grid.points) @ turn, theme.BLACK, 8, hover=hover)
 
 
 def quality_html(grids: dict[str, Grid]) -> str:

@@ -21,6 +21,8 @@ from ponita_edu.viz.widget import Explorer, choice, slider, switch
 # Directions of the four bonds of the carbon in methane, to the corners of a tetrahedron.
 METHANE = torch.tensor([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=torch.float64) / math.sqrt(3)
 
+ARROW = 0.5  # length of a drawn vector of length 1
+
 
 @dataclass(frozen=True)
 class Lifted:
@@ -54,7 +56,11 @@ def lift_and_read(vectors: Float[Tensor, "channels 3"], grid: Grid, leak: float 
 
 
 def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
-    """The function v.o as colour, its samples as discs of the same scale, the vectors and what was read out."""
+    """The function v.o (+ constant) as colour, its samples as discs of the same scale, and the vectors.
+
+    Vectors stand on the sphere, ARROW times as long as they are: what went in as a line that ends in a bubble, what
+    was read out as an arrow. The arrow ends in its bubble if the vector came back.
+    """
     vectors, read = as_array(lifted.vectors), as_array(lifted.read)
     reach = float(np.linalg.norm(vectors[channel])) + abs(lifted.leak)  # the largest value of the signal
     vertices, triangles = unit_sphere(3)
@@ -62,24 +68,34 @@ def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
     size = f"{len(lifted.grid)} points ({lifted.grid.name})"
     scene = Scene(alt=f"Sphere coloured by the component of a vector along each direction, sampled at {size}. What is "
                       f"read out misses the original by {100 * lifted.error:.1f} percent.",
-                  title=title or f"lifted to {size}", limit=1.7)
-    scene.mesh(vertices, triangles, values=values, limits=(-reach, reach), label="f(o)", opacity=0.55)
+                  title=title or f"lifted to {size}", limit=1.5, view=(85, 20))
+    scene.mesh(vertices, triangles, values=values, limits=(-reach, reach), label="f(o)")
     samples = as_array(lifted.signal)[:, channel]
     colours = [to_hex(c) for c in theme.scale_colours(samples, (-reach, reach))]
-    scene.points(1.02 * lifted.grid.points, theme.BLACK, 11, name="samples")  # a rim, so that pale discs are seen
-    scene.points(1.03 * lifted.grid.points, colours, 8, hover=[f"f(o) = {f:.3f}" for f in samples])
-    scene.arrows(np.zeros(3), 1.5 * vectors, theme.RECEIVER, 4, "vectors")
-    return scene.arrows(np.zeros(3), 1.5 * read, theme.SENDER, 7, "read out")
+    scene.points(1.02 * lifted.grid.points, theme.BLACK, 12, name="samples")  # a rim, so that pale discs are seen
+    scene.points(1.04 * lifted.grid.points, colours, 8, hover=[f"f(o) = {f:.3f}" for f in samples])
+    feet, tips = _on_sphere(vectors)
+    scene.lines(list(np.stack((feet, tips), axis=1)), theme.RECEIVER, 5, name="went in")
+    scene.balls(tips, 0.09, theme.RECEIVER, opacity=0.45)
+    feet, tips = _on_sphere(read)
+    return scene.arrows(feet, tips - feet, theme.SENDER, 7, "came back")
+
+
+def _on_sphere(vectors: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """Feet and tips of vectors that stand on the unit sphere; a vector of length 0 stands nowhere, at the centre."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    feet = vectors / np.where(length > 1e-12, length, 1.0)
+    return feet, feet + ARROW * vectors
 
 
 class LiftExplorer(Explorer):
     """Lift vectors to a grid on the sphere, read them back, and see what gets lost."""
 
     explanation = ("Colour on the sphere: the component of the chosen vector along each direction, f(o) = v·o. Discs: "
-                   "the samples that a network keeps, one per grid point. Blue arrows: the vectors that went in. "
-                   "Orange arrows: what the first moment of the samples gives back. Without the factor d = 3 it comes "
-                   "back a third as long; a constant added to the samples leaks in if the grid's own mean is not 0; "
-                   "with too few points the arrow turns away.")
+                   "the samples that a network keeps, one per grid point. Blue line with a bubble at its end: a vector "
+                   "that went in. Orange arrow: what the first moment of the samples gives back; if all went well it "
+                   "ends in the bubble. Without the factor d = 3 it comes back a third as long; a constant added to "
+                   "the samples leaks in if the grid's own mean is not 0; with too few points the arrow turns away.")
 
     def __init__(self, grid: tuple[str, int] = ("fibonacci", 12)):
         super().__init__({

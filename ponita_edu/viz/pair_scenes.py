@@ -155,6 +155,10 @@ def compare_numbers(attribute_set: AttributeSet, start: Pair, now: Pair) -> list
     return numbers
 
 
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # no −0.000
+
+
 def numbers_html(numbers: list[Number], words: tuple[str, str] | None = None) -> str:
     """A table: one column, or with `words` as heads two columns and the change."""
     heads = ("now",) if words is None else (*words, "change")
@@ -166,11 +170,11 @@ def numbers_html(numbers: list[Number], words: tuple[str, str] | None = None) ->
             title = "chosen numbers" if chosen else "other numbers of this pair"
             rows.append(f"<tr><th colspan='{span}' style='text-align:left;padding-top:4px'>{title}</th></tr>")
         for n in part:
-            cells = [f"{n.now:+.3f}"]
+            cells = [_signed(n.now)]
             if words is not None:
                 colour = theme.GREY if n.stays else "#a33c00"
                 change = "stays" if n.stays else f"<b>{n.change:+.3f}</b>"
-                cells = [f"{n.start:+.3f}", *cells, f"<span style='color:{colour}'>{change}</span>"]
+                cells = [_signed(n.start), *cells, f"<span style='color:{colour}'>{change}</span>"]
             rows.append(f"<tr><td>{n.label}</td>"
                         + "".join(f"<td style='text-align:right;padding:0 5px'>{c}</td>" for c in cells) + "</tr>")
     return f"<table style='font-size:12px;line-height:1.25'>{''.join(rows)}</table>"

@@ -11,6 +11,7 @@ from ponita_edu.analysis.attribute_sets import ATTRIBUTE_SETS, get_set
 from ponita_edu.analysis.bijectivity import Collision, collision, fiber
 from ponita_edu.analysis.pairs import SPACES, Pair, get_space
 from ponita_edu.geometry.groups import Motion, axis_angle, random_rotations, rotation_2d
+from ponita_edu.viz.fit import FitPictures
 from ponita_edu.viz.pair_scenes import ROUNDING, Number, compare_numbers, numbers_html, pair_scene
 from ponita_edu.viz.scene import Scene
 from ponita_edu.viz.widget import Explorer, button, choice, slider, switch
@@ -20,14 +21,14 @@ __all__ = ["PairExplorer", "compare_numbers", "frame_from_angles", "motion_in_si
 WORDS = {
     "r2": "distance",
     "r3": "distance",
-    "r2s1": "with the angle (complete)",
-    "r2s1_cosine": "with the cosine only",
+    "r2s1": "angle (complete)",
+    "r2s1_cosine": "cosine only",
     "r3s2_triple": "the paper's three",
-    "r3s2_separable": "three of the separable product",
-    "r3s2_e3": "four, complete for E(3)",
-    "r3s2_se3": "five, complete for SE(3)",
-    "se2": "the relative motion (complete)",
-    "se3": "the relative motion (complete)",
+    "r3s2_separable": "separable product",
+    "r3s2_e3": "four of E(3)",
+    "r3s2_se3": "five of SE(3)",
+    "se2": "relative motion",
+    "se3": "relative motion",
 }
 
 
@@ -189,8 +190,9 @@ class PairExplorer(Explorer):
 
     def _draw(self) -> None:
         space = get_space(self.space.value)
-        if self.pictures and (space.dim == 2) == bool(self.pictures[0].layout.scene.to_plotly_json()):
-            self.pictures = []  # a flat picture needs another kind of figure
+        if self.pictures and space.dim != self._dim:
+            self.pictures[0]._drawn = None  # a flat picture needs other axes: draw it from the beginning
+        self._dim = space.dim
         for names, wanted in (
             (("z",), space.dim == 3),
             (("sender_azimuth", "receiver_azimuth"), space.columns > 0),
@@ -208,10 +210,12 @@ class PairExplorer(Explorer):
         side, stage = row.children
         buttons = (self.motion, self.collide, self.back)
         side.children = [c for c in side.children if c not in (*buttons, self.report_box)]
-        side.layout.width = "270px"
-        stage.layout.flex = "1 1 320px"
-        column = widgets.VBox([*buttons, self.report_box], layout={"width": "270px", "flex": "0 0 auto"})
+        side.layout.width = "240px"
+        stage.layout.flex, stage.layout.min_width = "1 1 300px", "300px"
+        self._fit = FitPictures()
+        column = widgets.VBox([*buttons, self.report_box], layout={"width": "240px", "flex": "0 0 auto"})
         row.children = (side, stage, column)
+        self.children = (*self.children, self._fit)
 
 
 def _sets(space: str) -> list[tuple[str, str]]:

@@ -100,7 +100,19 @@ class WidgetOnPage:
         else:
             place.click()
 
-    def wait_for_change(self, of: str, before: str, seconds: float = 15) -> str:
+    def settle(self, seconds: float = 30) -> None:
+        """Wait until the kernel is idle and the widget stands still, so that no late update is taken for a new one."""
+        idle = "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+        last = None
+        for _ in range(int(seconds * 4)):
+            now = self.page.evaluate(idle), self.picture(), self.report(), self.error()
+            if now[0] and now == last:
+                return
+            last = now
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"the widget did not come to rest within {seconds} s")
+
+    def wait_for_change(self, of: str, before: str, seconds: float = 30) -> str:
         """Wait until `picture`, `report` or `error` is another one than `before`, and return it."""
         deadline = int(seconds * 20)
         for _ in range(deadline):
