@@ -84,7 +84,7 @@ def check_pins(lock: Path = LOCK) -> Check:
 def check_library() -> Check:
     """The packages without which nothing runs."""
     absent = []
-    for package in ("torch", "numpy", "scipy", "jaxtyping", "safetensors", "jsonargparse", "pyyaml", "tqdm"):
+    for package in ("torch", "numpy", "scipy", "jaxtyping", "safetensors", "pyyaml", "tqdm"):
         if installed(package) is None:
             absent.append(package)
     if not (installed("lightning-fabric") or installed("lightning")):

@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-import platformdirs
-
 VARIABLE = "PONITA_EDU_DATA"
 
 
@@ -15,8 +13,11 @@ def data_dir() -> Path:
         ValueError: if the folder cannot be created, for example because a file is in its place.
     """
     chosen = os.environ.get(VARIABLE)
-    default = platformdirs.user_cache_dir("ponita_edu", appauthor=False)
-    folder = Path(chosen or default).expanduser()
+    if not chosen:
+        import platformdirs  # only here, so that a bare GPU machine can do without it
+
+        chosen = platformdirs.user_cache_dir("ponita_edu", appauthor=False)
+    folder = Path(chosen).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

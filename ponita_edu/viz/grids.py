@@ -16,7 +16,6 @@ from ponita_edu.analysis.grids import grid_row
 from ponita_edu.geometry.grids import GRID_NAMES, PLATONIC_SIZES, Grid, make_grid
 from ponita_edu.geometry.groups import axis_angle
 from ponita_edu.viz import theme
-from ponita_edu.viz.fit import fit
 from ponita_edu.viz.scene import Scene, as_array
 from ponita_edu.viz.widget import Explorer, choice, slider, switch
 
@@ -161,7 +160,7 @@ def warm_up() -> threading.Thread:
     return thread
 
 
-def tilt(degrees: float) -> Float[Tensor, "3 3"]:
+def tilt(degrees: Real) -> Float[Tensor, "3 3"]:
     """The rotation about the x-axis by an angle in degrees."""
     return axis_angle(torch.tensor([1.0, 0, 0], dtype=torch.float64),
                       torch.tensor(math.radians(degrees), dtype=torch.float64))
@@ -185,7 +184,6 @@ class GridExplorer(Explorer):
             "angle": slider("rotate by", 0, 0, 180, 5, "degrees"),
             "cells": switch("show Voronoi cells", True),
         })
-        fit(self)
         warm_up()
 
     def grids(self) -> tuple[Grid, Grid]:

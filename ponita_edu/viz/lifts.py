@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from torch import Tensor
 from ponita_edu.geometry.grids import PLATONIC_SIZES, Grid
 from ponita_edu.nn.lifting import sphere_to_vector, vector_to_sphere
 from ponita_edu.viz import theme
-from ponita_edu.viz.fit import fit
 from ponita_edu.viz.grids import FAMILIES, SIZES, choose_grid, warm_up
 from ponita_edu.viz.scene import Scene, as_array
 from ponita_edu.viz.shapes import unit_sphere
@@ -30,7 +30,7 @@ class Lifted:
 
     grid: Grid
     vectors: Float[Tensor, "channels 3"]
-    leak: float  # a constant added to the signal
+    leak: Real  # a constant added to the signal
     signal: Float[Tensor, "N channels"]
     read: Float[Tensor, "channels 3"]
 
@@ -40,7 +40,7 @@ class Lifted:
         return float((self.read - self.vectors).norm() / self.vectors.norm())
 
 
-def lift_and_read(vectors: Float[Tensor, "channels 3"], grid: Grid, leak: float = 0.0, factor: bool = True,
+def lift_and_read(vectors: Float[Tensor, "channels 3"], grid: Grid, leak: Real = 0.0, factor: bool = True,
                   centred: bool = False, exact: bool = False) -> Lifted:
     """Lift f(o) = v.o (+ a constant), read out sum_o w_o f(o) o, times d if ``factor``.
 
@@ -110,7 +110,6 @@ class LiftExplorer(Explorer):
             "centred": switch("subtract the mean first"),
             "exact": switch("invert the frame operator"),
         })
-        fit(self)
         warm_up()
 
     def vectors(self) -> Float[Tensor, "channels 3"]:
@@ -142,8 +141,8 @@ class LiftExplorer(Explorer):
                        for name, v in (("went in", went), ("came back", came)))
         head = "".join(f"<th scope='col'>{name}</th>" for name in ("x", "y", "z", "length"))
         which = "" if len(lifted.vectors) == 1 else f"vector {k + 1} of {len(lifted.vectors)}"
-        return (f"<b>error {error}</b><table style='font-size:13px;line-height:1.4'><tr><td>{which}</td>{head}</tr>"
-                f"{rows}</table>")
+        return (f"<b>error {error}</b><table style='font-size:13px;line-height:1.4;white-space:nowrap'>"
+                f"<tr><td>{which}</td>{head}</tr>{rows}</table>")
 
     def _draw(self) -> None:
         self.channel.disabled = self.what.value == "one vector"

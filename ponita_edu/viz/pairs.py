@@ -11,7 +11,6 @@ from ponita_edu.analysis.attribute_sets import ATTRIBUTE_SETS, get_set
 from ponita_edu.analysis.bijectivity import Collision, collision, fiber
 from ponita_edu.analysis.pairs import SPACES, Pair, get_space
 from ponita_edu.geometry.groups import Motion, axis_angle, random_rotations, rotation_2d
-from ponita_edu.viz.fit import FitPictures
 from ponita_edu.viz.pair_scenes import ROUNDING, Number, compare_numbers, numbers_html, pair_scene
 from ponita_edu.viz.scene import Scene
 from ponita_edu.viz.widget import Explorer, button, choice, slider, switch
@@ -23,7 +22,7 @@ WORDS = {
     "r3": "distance",
     "r2s1": "angle (complete)",
     "r2s1_cosine": "cosine only",
-    "r3s2_triple": "the paper's three",
+    "r3s2_triple": "paper's three",
     "r3s2_separable": "separable product",
     "r3s2_e3": "four of E(3)",
     "r3s2_se3": "five of SE(3)",
@@ -212,10 +211,8 @@ class PairExplorer(Explorer):
         side.children = [c for c in side.children if c not in (*buttons, self.report_box)]
         side.layout.width = "240px"
         stage.layout.flex, stage.layout.min_width = "1 1 300px", "300px"
-        self._fit = FitPictures()
         column = widgets.VBox([*buttons, self.report_box], layout={"width": "240px", "flex": "0 0 auto"})
         row.children = (side, stage, column)
-        self.children = (*self.children, self._fit)
 
 
 def _sets(space: str) -> list[tuple[str, str]]:

@@ -8,8 +8,10 @@ import ipywidgets as widgets
 
 from ponita_edu.viz import draw_plotly, theme
 from ponita_edu.viz.scene import Scene
+from ponita_edu.viz.width import Ruler
 
 WIDTH = "300px"  # of the column of controls
+SPARE, LEAST = 8, 150  # pixels between two pictures, and the least width of one
 STYLE = {"description_width": "100px"}
 
 
@@ -49,13 +51,17 @@ class Explorer(widgets.VBox):
         self.report_box = widgets.HTML().add_class("t-report")
         self.error_box = widgets.HTML().add_class("t-error")
         self.pictures: list = []  # the live figures, one per scene
-        self._stage = widgets.HBox(layout={"flex": "1 1 420px", "min_width": "320px"}).add_class("t-figure")
+        self._stage = widgets.HBox(layout={"width": "100%", "min_width": "0"}).add_class("t-figure")
+        self._ruler = Ruler()
+        self._ruler.observe(lambda _: self._share_width(), "width")
+        place = widgets.VBox([self._ruler, self._stage],
+                             layout={"flex": "1 1 420px", "min_width": "320px", "overflow": "hidden"})
         side = widgets.VBox([*self._controls.values(), self.reset_button, self.report_box],
                             layout={"width": WIDTH, "flex": "0 0 auto"})
         about = widgets.HTML("<details open><summary><b>What am I looking at?</b></summary>"
                              f"<div style='line-height:1.4;max-width:60em'>{self.explanation}</div></details>")
         super().__init__([
-            widgets.HBox([side, self._stage], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
+            widgets.HBox([side, place], layout={"flex_flow": "row wrap", "align_items": "flex-start"}),
             self.error_box, about.add_class("t-about"),
         ])
         self.add_class("ponita-explorer").add_class(f"w-{type(self).__name__}")
@@ -119,6 +125,7 @@ class Explorer(widgets.VBox):
             scenes = (scenes,) if isinstance(scenes, Scene) else tuple(scenes)
             if len(self.pictures) != len(scenes):
                 self.pictures = [draw_plotly.widget(scene) for scene in scenes]
+                self._share_width()
                 self._stage.children = [_cell(figure) for figure in self.pictures]
             else:
                 for figure, scene in zip(self.pictures, scenes, strict=True):
@@ -129,6 +136,12 @@ class Explorer(widgets.VBox):
             style = f"color:#a33c00;border-left:4px solid {theme.BAD};padding:4px 8px"
             _set(self.error_box, f"<div role='alert' style='{style}'><b>{type(error).__name__}</b>: "
                                  f"{html.escape(str(error))}</div>")
+
+    def _share_width(self) -> None:
+        if self._ruler.width and self.pictures:  # 0 until the widget is on a page
+            width = max(self._ruler.width // len(self.pictures) - SPARE, LEAST)
+            for figure in self.pictures:
+                figure.update_layout(width=width, height=min(width, theme.HEIGHT))
 
     def _changed(self, _: object) -> None:
         self.redraw()
@@ -163,7 +176,7 @@ def button(description: str, icon: str = "") -> widgets.Button:
 
 
 def _cell(figure: widgets.Widget) -> widgets.Box:
-    return widgets.Box([figure], layout={"flex": "1 1 0", "min_width": "0", "overflow": "hidden"})
+    return widgets.Box([figure], layout={"flex": "1 1 0", "min_width": "0", "overflow": "hidden", "display": "block"})
 
 
 def _set(box: widgets.HTML, value: str) -> None:

@@ -58,7 +58,7 @@ MOVES = {
         Move("PairExplorer", "collide", changes=("report",), says="No collision found"),
         Move("PairExplorer", "mirror", changes=("report",)),
         Move("PairExplorer", "collide", says="Seen by: det"),
-        Move("PairExplorer", "numbers", "the paper's three"),
+        Move("PairExplorer", "numbers", "paper's three"),
         Move("PairExplorer", "spin", "ArrowRight", times=6, says="(rounding)"),
         Move("PairExplorer", "sender_azimuth", "ArrowRight", times=3),
         Move("PairExplorer", "collide", says="Collision."),

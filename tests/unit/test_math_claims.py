@@ -4,8 +4,8 @@ Each test states its claim in one line and holds a negative control. Claims with
 
 Pairs and their classes
     dimensions of spaces, stabilisers, pairs, orbits        test_bijectivity: dimension_table
-    triple: rank 3 where 4 numbers are needed, 200 pairs    test_bijectivity: triple_has_rank_three; rank of the orbit 6:
-                                                            test_invariants: orbit_of_a_generic_r3s2_pair
+    triple: rank 3 where 4 numbers are needed, 200 pairs    test_bijectivity: triple_has_rank_three
+    rank of the orbit map 6 = 10 - 4                        test_invariants: orbit_of_a_generic_r3s2_pair
     counterexample (0,0,1), (±1,0,0)                        test_bijectivity: named_counterexample
     four numbers complete for E(3), five for SE(3)          test_bijectivity: complete_sets_name_ten_thousand
     squared determinant = Gram determinant, sign is new     test_bijectivity: sign_of_the_determinant
@@ -73,7 +73,7 @@ def clouds(sizes=(4, 5), vectors=True, seed=0):
 
 # ------------------------------------------------------------------------------------------ 1. pairs and their classes
 def test_orbits_of_r3s2_shrink_only_if_all_lies_on_one_line():
-    """Orbits lose a dimension where r, o_t, o_s share one line; r = 0 or r ∥ o_t alone do not do it (as once claimed)."""
+    """Orbits shrink where r, o_t, o_s share one line; r = 0 or r ∥ o_t alone do not do it, as once claimed."""
     zero, ez = torch.zeros(3, dtype=F64), torch.tensor([0.0, 0, 1], dtype=F64)
     tilted = units(1, seed=3)[0]
 

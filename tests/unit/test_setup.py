@@ -133,9 +133,9 @@ def test_every_import_is_declared():
         source = path.read_text()
         loaded = course if "viz" in path.parts else library
         for name in imported(source, anywhere=False):
-            assert distribution.get(name, set()) & loaded, f"{path.name} loads {name}, which is not declared for it"
+            assert distribution.get(name, set()) & loaded, f"{path.name} loads {name}: declare it in pyproject.toml"
         for name in imported(source, anywhere=True):
-            assert distribution.get(name, set()) & declared, f"{path.name} imports {name}, which no extra declares"
+            assert distribution.get(name, set()) & declared, f"{path.name} imports {name}: declare it in pyproject.toml"
 
 
 def test_shape_checks_are_on_in_make_unit(request):
