@@ -107,7 +107,7 @@ def grid_scene(grid: Grid, cells: bool = True, title: str = "", rotation: Float[
     if cells and mesh is not None:
         vertices, triangles, owner = mesh
         scene.mesh(vertices @ turn, triangles, values=share[owner], limits=AREAS, label="cell area / mean")
-        scene.lines([1.01 * arc @ turn for arc in edges], theme.GREY, 2)
+        scene.lines([1.02 * arc @ turn for arc in edges], theme.GREY, 2)
     else:
         scene.sphere()
     hover = [f"point {i}, weight {w:.4f}, cell {a:.2f} of the mean"

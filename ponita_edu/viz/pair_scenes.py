@@ -70,7 +70,7 @@ def pair_scene(pair: Pair, other: Pair | None = None, before: Pair | None = None
     return scene
 
 
-def _end(scene: Scene, position: Tensor, frame: Tensor, colour: str, name: str = "", size: float = 13) -> None:
+def _end(scene: Scene, position: Tensor, frame: Tensor, colour: str, name: str = "", size: int = 13) -> None:
     if frame.shape[-1]:
         scene.arrows(position, ARROW * frame[:, :1].T, colour, 6)
     if frame.shape[-1] > 1:  # the other axes of a frame: shorter and thinner

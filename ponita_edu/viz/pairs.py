@@ -31,7 +31,8 @@ WORDS = {
 }
 
 
-def frame_from_angles(dim: int, azimuth: float, elevation: float = 0.0, roll: float = 0.0) -> Float64[Tensor, "d d"]:
+def frame_from_angles(dim: int, azimuth: int | float, elevation: int | float = 0.0, roll: int | float = 0.0
+                      ) -> Float64[Tensor, "d d"]:
     """The rotation whose first column looks along azimuth and elevation, then rolled about it; angles in degrees."""
     azimuth, elevation, roll = (torch.tensor(math.radians(a), dtype=torch.float64) for a in (azimuth, elevation, roll))
     if dim == 2:

@@ -96,6 +96,7 @@ MOVES = {
         Move("TrajectoryViewer", "prediction", "none", changes=("picture",)),
         Move("TrajectoryViewer", "prediction", "straight line", changes=("picture",), says="straight line: 0."),
         Move("TrajectoryViewer", "play", changes=("picture",)),
+        Move("TrajectoryViewer", "trail", "End", changes=("picture",)),
         Move("TrajectoryViewer", "reset", changes=("picture",)),
     ],
 }

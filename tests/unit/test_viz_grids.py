@@ -243,7 +243,7 @@ def test_every_size_is_in_reach_and_made_ahead_in_the_background():
 def test_pictures_share_the_width_of_their_place():
     widget = GridExplorer()
     for width in (548, 800, 200):
-        widget.ruler.width = width  # as the page reports it
+        widget._ruler.width = width  # as the page reports it
         widths = [figure.layout.width for figure in widget.pictures]
         assert widths[0] == widths[1] == max(width // 2 - 8, 150)
     heights = [figure.layout.height for figure in widget.pictures]
