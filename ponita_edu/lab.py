@@ -144,7 +144,8 @@ def main(argv: list[str] | None = None) -> int:
     folder.mkdir(mode=0o700, exist_ok=True)  # the log holds the token
     port, token = free_port(args.port), secrets.token_hex(16)
     log = folder / f"lab-{port}.log"
-    for name in ("SIGTERM", "SIGHUP"):  # told to stop, or the terminal was closed
+    # told to stop, or the terminal was closed; SIGINT by name, as shells start background jobs deaf to it
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
     server = start(root, port, token, log)

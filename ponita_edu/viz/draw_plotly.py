@@ -20,10 +20,9 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
     A figure that this function drew before is updated in place: properties that did not change are not sent again,
     and the camera is never touched. New traces are added, and those that have no place any more emptied.
     """
-    traces = [trace for item in scene.painted for trace in _traces(item, scene)] + _axes(scene)
+    traces = _all_traces(scene)
     if figure is None:
-        figure = go.Figure(data=traces, layout=_layout(scene))
-        return figure
+        return go.Figure(data=traces, layout=_layout(scene))
     drawn = getattr(figure, "_drawn", None)
     if drawn is None or [t["type"] for t in drawn["traces"]] != [t["type"] for t in traces]:
         figure.data = ()
@@ -43,10 +42,16 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
 
 
 def widget(scene) -> go.FigureWidget:
-    """An empty live figure with the scene drawn in it."""
-    figure = go.FigureWidget()
+    """A live figure of the scene, whole from the start: later messages are lost on a page slow to load plotly."""
+    traces = _all_traces(scene)
+    figure = go.FigureWidget(data=traces, layout=_layout(scene))
     figure._config = {**figure._config, "displaylogo": False, "responsive": True}
-    return draw(scene, figure)
+    figure._drawn = {"traces": traces, "layout": _moving_layout(scene)}
+    return figure
+
+
+def _all_traces(scene) -> list[dict]:
+    return [trace for item in scene.painted for trace in _traces(item, scene)] + _axes(scene)
 
 
 # ------------------------------------------------------------------------------------------------------------ layout

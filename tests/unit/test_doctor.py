@@ -153,7 +153,7 @@ def test_data_dir_is_where_the_variable_says_and_is_made(tmp_path, monkeypatch):
 
 def test_data_dir_without_the_variable_is_the_cache_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("PONITA_EDU_DATA")
-    monkeypatch.setattr(paths.platformdirs, "user_cache_dir", lambda name, appauthor: str(tmp_path / name))
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name, appauthor: str(tmp_path / name))
     assert paths.data_dir() == tmp_path / "ponita_edu"
 
 
