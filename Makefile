@@ -29,7 +29,7 @@ $(STAGES): venv
 
 # speed and memory
 bench: venv
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks --benchmark-only
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-only
 
 # new pins, from a fresh environment with the newest versions that pyproject.toml allows
 lock:
