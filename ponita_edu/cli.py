@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ponita_edu import __version__
-from ponita_edu.tasks.config import PRESETS
+from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import choose, convert, nearest, options, read_yaml, replaced
 
 COMMANDS = {

@@ -2,7 +2,8 @@
 
 import torch
 
-from ponita_edu.data.graphs import Graphs, collate, complete_edges
+from ponita_edu.data.edges import complete_edges
+from ponita_edu.data.graphs import Graphs, collate
 
 F64 = torch.float64
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ponita_edu.data.graphs import Graphs, with_self_loops
+from ponita_edu.data.edges import with_self_loops
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.nn import spaces
 from ponita_edu.nn.ponita import Ponita, PonitaConfig

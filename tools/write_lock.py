@@ -16,7 +16,7 @@ SKIP = re.compile(r"pip|ponita-edu|triton|nvidia-.*|cuda-.*")
 MARKERS = {name: '; sys_platform != "win32"' for name in ("pexpect", "ptyprocess")}
 
 HEADER = f"""\
-# Exact versions of the library and its course, chem and dev extras: the notebooks ran with them.
+# Exact versions of the library and its course, chem, compare and dev extras: the notebooks ran with them.
 # Do not edit; `make lock` writes this file. Made on {date.today()} with Python {platform.python_version()}.
 # torch has no build tag: pip takes the CPU or the CUDA build of that version, whichever it is offered."""
 

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ponita_edu.data.graphs import Graphs, radius_edges, with_self_loops, without_self_loops
+from ponita_edu.data.edges import radius_edges, with_self_loops, without_self_loops
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import orientation_invariants, safe_norm, spatial_invariants
 from ponita_edu.nn.lifting import scalar_to_sphere, vector_to_sphere
 

@@ -27,13 +27,15 @@ from ponita_edu.data.nbody_simulator import DT, EVERY, InitialState, simulate
 from ponita_edu.geometry.grids import make_grid
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.nn.ponita import Ponita, PonitaConfig
-from ponita_edu.tasks.config import NBodyModel, NBodySettings
+from ponita_edu.tasks.nbody_config import NBodyModel, NBodySettings
+from ponita_edu.tasks.task import Task
 
 METRIC = "mse_dimensionless"
+PICTURE = "trajectories.png"
 SHOWN = 4  # simulations in the picture
 
 
-class NBodyTask:
+class NBodyTask(Task):
     """The benchmark to the training loop; see ``tasks.task.Task``.
 
     Args:
@@ -108,9 +110,9 @@ def build(model: NBodyModel, seed: int | None = None) -> nn.Module:
     return Ponita(config, make_grid(model.grid, model.orientations) if bundle else None, seed=seed)
 
 
-def task_of(splits: dict[str, NBodySplit]) -> NBodyTask:
-    """A task on data of your own."""
-    return NBodyTask(splits)
+def task_on(path: str | Path, settings: NBodySettings) -> NBodyTask:
+    """The task with the simulations of a file as its test set; see ``read_split``."""
+    return NBodyTask({"test": read_split(path)})
 
 
 def baselines(task: NBodyTask, split: str = "test") -> dict[str, float]:

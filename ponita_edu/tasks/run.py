@@ -18,17 +18,18 @@ from torch import nn
 
 from ponita_edu import __version__
 from ponita_edu.tasks import checkpoint
-from ponita_edu.tasks.config import FREE, PRESETS
+from ponita_edu.tasks.config import FREE
+from ponita_edu.tasks.presets import MODULES, PRESETS
 from ponita_edu.tasks.settings import choose, differences, replaced, to_dict
 from ponita_edu.tasks.task import Task, evaluate
 from ponita_edu.tasks.training import DTYPES, fit, make_fabric, total_steps
 
-RUN, RESULT, MODEL, PICTURE = "run.json", "result.json", "model", "trajectories.png"
+RUN, RESULT, MODEL = "run.json", "result.json", "model"
 
 
 def module_of(task: str) -> ModuleType:
-    """The module of a task: ``load``, ``build``, ``baselines``, ``read_split``, ``picture``."""
-    return import_module(f"ponita_edu.tasks.{choose('task', task, PRESETS)}")
+    """The module of a task: ``load``, ``build``, ``baselines``, ``task_on``, ``picture`` and ``PICTURE``, its file."""
+    return import_module(MODULES[choose("task", task, PRESETS)])
 
 
 def train(task_name: str, settings: Any, out: Path, started: float | None = None) -> dict[str, Any] | None:
@@ -85,7 +86,7 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
     module = module_of(task_name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device)
-    task = module.load(settings) if data is None else module.task_of({"test": module.read_split(data)})
+    task = module.load(settings) if data is None else module.task_on(data, settings)
     task = task.to(device, next(network.parameters()).dtype)
     if out is not None:
         if (out / RUN).exists():
@@ -204,8 +205,8 @@ def table(result: dict[str, Any]) -> str:
 
 def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, result: dict[str, Any]) -> dict[str, Any]:
     try:
-        module.picture(task, network).savefig(out / PICTURE)
-        result["picture"] = str(out / PICTURE)
+        module.picture(task, network).savefig(out / module.PICTURE)
+        result["picture"] = str(out / module.PICTURE)
     except ImportError as error:
         result["picture"] = None
         result["note"] = f"no picture: {error.name or error} is not installed (pip install 'ponita_edu[course]')"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
@@ -17,29 +17,41 @@ try:
 except ImportError:  # the large package has it too
     from lightning.fabric import Fabric
 
-EVALUATION_BATCH = 250  # graphs at once
 
-
-@runtime_checkable
-class Task(Protocol):
+class Task(ABC):
     """What the loop must know. Data lie on the device, and graphs are picked by number."""
 
     selects: str  # the error that chooses the best weights
+    evaluation_batch: int = 250  # graphs at once
 
+    @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> "Task":
         """The same task with its data on another device, in another dtype."""
 
+    @abstractmethod
     def size(self, split: str) -> int:
         """Number of graphs in "train", "val" or "test"."""
 
+    @abstractmethod
     def graphs(self, split: str, index: Int[Tensor, " graphs"]) -> Graphs:
         """Some graphs of a split with their targets."""
 
+    @abstractmethod
     def loss(self, network: nn.Module, graphs: Graphs, random: torch.Generator) -> Float[Tensor, ""]:
         """What training makes small; ``random`` (on the CPU) is the only source of noise."""
 
+    @abstractmethod
     def errors(self, network: nn.Module, graphs: Graphs) -> dict[str, Float[Tensor, " graphs"]]:
         """Errors of each graph by name, with units in the names; their means over a split are reported."""
+
+    def order(self, random: torch.Generator) -> Int[Tensor, " graphs"]:
+        """The training graphs in the order in which an epoch's batches are cut from them."""
+        return torch.randperm(self.size("train"), generator=random)
+
+    def prepare(self, network: nn.Module, first: Graphs) -> None:
+        """Once, before the first step: what the network takes over from the data. ``first`` is the first batch."""
+        if hasattr(network, "calibrate"):
+            network.calibrate(first)
 
 
 def evaluate(task: Task, network: nn.Module, split: str, turns_seed: int | None = None, deadline: float = math.inf,
@@ -51,7 +63,7 @@ def evaluate(task: Task, network: nn.Module, split: str, turns_seed: int | None 
         fabric: share the work among its processes.
     """
     rank, world = (0, 1) if fabric is None else (fabric.global_rank, fabric.world_size)
-    parts = torch.arange(task.size(split), device=next(network.parameters()).device).split(EVALUATION_BATCH)
+    parts = torch.arange(task.size(split), device=next(network.parameters()).device).split(task.evaluation_batch)
     sums: list[Tensor] = []
     names: list[str] = []
     network.eval()

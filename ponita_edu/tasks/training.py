@@ -125,7 +125,7 @@ class Run:
         self.optimizer = make_optimizer(self.network, config)
         found = checkpoint.newest(folder / "checkpoints", fabric.print)
         if found is None:
-            self._calibrate()
+            self._prepare()
         self.average = self.network  # what is validated
         if config.ema is not None:
             self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
@@ -144,7 +144,7 @@ class Run:
         state, config = self.state, self.config
         epoch, k = divmod(state.step, self.steps)
         if self.epoch is None or self.epoch.number != epoch:
-            self.epoch = Epoch(epoch, self.task.size("train"), self.dim, config, self.like)
+            self.epoch = Epoch(epoch, self.task.size("train"), self.dim, config, self.like, self.task.order)
         progress = epoch if config.schedule == "epoch" else state.step / self.steps
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * lr_factor(progress, config)
@@ -227,10 +227,10 @@ class Run:
                 state.best_error, weights = errors[self.task.selects], self.average.state_dict()
         self.network.load_state_dict(weights)
 
-    def _calibrate(self) -> None:
-        if hasattr(self.network, "calibrate"):  # the same batch in every process, hence the same weights
-            first = Epoch(0, self.task.size("train"), self.dim, self.config, self.like).part(0)
-            self.network.calibrate(first.graphs(self.task))
+    def _prepare(self) -> None:
+        # the same batch in every process, hence the same weights
+        first = Epoch(0, self.task.size("train"), self.dim, self.config, self.like, self.task.order).part(0)
+        self.task.prepare(self.network, first.graphs(self.task))
 
     def _restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
         def under(prefix: str) -> dict[str, Tensor]:

@@ -9,7 +9,8 @@ import torch
 from clouds import cloud
 
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
-from ponita_edu.data.graphs import Graphs, collate, complete_edges, radius_edges
+from ponita_edu.data.edges import complete_edges, radius_edges
+from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import Grid, Motion, make_grid
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.nn.config import PonitaConfig

@@ -9,7 +9,8 @@ import torch
 
 from ponita_edu.analysis.equivariance import EquivarianceError, assert_equivariant, equivariance_error
 from ponita_edu.analysis.equivariance_table import random_clouds
-from ponita_edu.data.graphs import Graphs, radius_edges
+from ponita_edu.data.edges import radius_edges
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry import Motion, axis_angle, make_grid, random_rotations, rotation_2d
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.nn.config import PonitaConfig

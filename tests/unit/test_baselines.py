@@ -7,7 +7,8 @@ import pytest
 import torch
 from clouds import F64, cloud, hard_batch
 
-from ponita_edu.data.graphs import Graphs, without_self_loops
+from ponita_edu.data.edges import without_self_loops
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 
 

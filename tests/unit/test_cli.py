@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from ponita_edu import __version__, cli
 from ponita_edu.tasks import run
-from ponita_edu.tasks.config import PRESETS
+from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import differences, read_yaml, replaced
 
 ROOT = Path(__file__).resolve().parents[2]

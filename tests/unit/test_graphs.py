@@ -6,15 +6,8 @@ import pytest
 import torch
 from clouds import F64, cloud, hard_batch, hard_parts
 
-from ponita_edu.data.graphs import (
-    Graphs,
-    collate,
-    complete_edges,
-    mutual_edges,
-    radius_edges,
-    with_self_loops,
-    without_self_loops,
-)
+from ponita_edu.data.edges import complete_edges, mutual_edges, radius_edges, with_self_loops, without_self_loops
+from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import Motion, random_rotations
 
 BATCHES = {"one": [5], "sizes 3 1 4": [3, 1, 4], "singles": [1, 1, 1], "a gap": [2, 0, 3]}

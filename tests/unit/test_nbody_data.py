@@ -16,7 +16,7 @@ from scipy.integrate import solve_ivp
 
 from ponita_edu.data import nbody
 from ponita_edu.data.coulomb import forces, kinetic_energy, pair_distances, potential_energy
-from ponita_edu.data.graphs import complete_edges
+from ponita_edu.data.edges import complete_edges
 from ponita_edu.data.nbody_simulator import DT, InitialState, draw_initial_states, simulate, trajectory
 from ponita_edu.geometry.groups import Motion, random_rotations
 

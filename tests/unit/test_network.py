@@ -8,7 +8,8 @@ import pytest
 import torch
 from clouds import F64, cloud, hard_batch, hard_parts
 
-from ponita_edu.data.graphs import Graphs, complete_edges
+from ponita_edu.data.edges import complete_edges
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry import make_grid, random_rotations
 from ponita_edu.nn import spaces
 from ponita_edu.nn.baselines import EGNN, EGNNConfig

@@ -15,7 +15,8 @@ from ponita_edu import cli
 from ponita_edu.data.nbody import load_nbody
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.tasks import nbody, parts, task, training
-from ponita_edu.tasks.config import NBodyModel, TrainConfig
+from ponita_edu.tasks.config import TrainConfig
+from ponita_edu.tasks.nbody_config import NBodyModel
 
 TINY = NBodyModel(hidden=8, layers=2, basis=8, degree=2, widening=2, layer_scale=None, grid="octahedron",
                   orientations=None)
@@ -105,7 +106,7 @@ def test_batches_equal_the_graphs_of_the_data_module(data):
 
 
 def test_evaluate_is_the_mean_over_all_graphs(data, monkeypatch):
-    monkeypatch.setattr(task, "EVALUATION_BATCH", 5)  # 12 graphs: the last batch is smaller
+    monkeypatch.setattr(data, "evaluation_batch", 5)  # 12 graphs: the last batch is smaller
     network = nbody.build(TINY, seed=0)
     errors, count = task.evaluate(data, network, "val")
     graphs = data.graphs("val", torch.arange(12))
