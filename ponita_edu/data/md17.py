@@ -1,0 +1,254 @@
+"""Frames of one molecule with energies and forces: rMD17, our own xTB frames, and files of your own (notebook 10).
+
+rMD17: ten molecules, about 100,000 frames each, PBE/def2-SVP (Christensen and von Lilienfeld 2020,
+doi:10.6084/m9.figshare.12672038). Everything is kept in float64: at −4·10⁵ kcal/mol, the total energy of aspirin, two
+neighbouring float32 numbers are 0.03 kcal/mol = 1.4 meV apart, about as much as the published errors.
+"""
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from numpy import ndarray
+from torch import Tensor
+
+KCAL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184  # 1 eV in kcal/mol, 23.0605…, by the definitions of the SI
+EMBEDDED = ("ethanol_xtb", "aspirin_xtb")
+PUBLISHED_FRAMES = 100_000  # the split looks no further
+_NPZ = {"numbers": "nuclear_charges", "pos": "coords", "energy": "energies", "forces": "forces"}
+_XYZ = {"numbers": "species", "pos": "pos", "energy": "energy", "forces": "forces"}
+_SHAPE = {"numbers": "[atoms]", "pos": "[frames, atoms, 3]", "energy": "[frames]", "forces": "[frames, atoms, 3]"}
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Geometries of one molecule, the same atoms in the same order in every one, with their labels.
+
+    Args:
+        numbers: atomic numbers, 1 to 118.
+        pos: positions in Å.
+        energy: energies in kcal/mol, of any zero.
+        forces: F = −∂E/∂pos in kcal/mol/Å.
+        name: what the frames are called in tables and results.
+
+    Raises:
+        ValueError: on wrong dtypes or shapes, no frames, values that are not finite, elements that do not exist.
+    """
+
+    numbers: Int64[Tensor, " atoms"]
+    pos: Float64[Tensor, "frames atoms 3"]
+    energy: Float64[Tensor, " frames"]
+    forces: Float64[Tensor, "frames atoms 3"]
+    name: str
+
+    def __post_init__(self):
+        for name, dtype in zip(_SHAPE, (torch.int64, *3 * [torch.float64]), strict=True):
+            a = getattr(self, name)
+            if not isinstance(a, Tensor) or a.dtype != dtype:
+                raise ValueError(f"{name} must be a tensor of {dtype}, but is {getattr(a, 'dtype', type(a).__name__)}. "
+                                 "Use torch.from_numpy(...), and read energies in double precision from the start.")
+        _check_arrays({name: getattr(self, name).numpy(force=True) for name in _SHAPE}, {name: name for name in _SHAPE})
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> "Frames":
+        """Some of the frames, as ``Frames`` again: one number, a slice, numbers or a mask."""
+        if isinstance(index, Sequence):
+            index = torch.as_tensor(index)
+        rows = torch.arange(len(self))[index].reshape(-1)
+        return Frames(self.numbers, self.pos[rows], self.energy[rows], self.forces[rows], self.name)
+
+    def __repr__(self) -> str:
+        return f"Frames({self.name!r}, {len(self):,} frames of {len(self.numbers)} atoms, kcal/mol and Å)"
+
+
+def load_md17(name_or_path: str | Path) -> Frames:
+    """Frames by name or from a file.
+
+    Args:
+        name_or_path: "ethanol_xtb" (1,000 frames) or "aspirin_xtb" (500): GFN2-xTB at 500 K, part of the package
+            and NOT rMD17; one of the ten molecules of rMD17, downloaded at first use (:mod:`ponita_edu.data.download`);
+            or a file for :func:`read_frames`. Write ./ethanol for a file of that name.
+
+    Raises:
+        ValueError: if there is neither such a name nor such a file, the file is wrong, or nothing can be downloaded.
+    """
+    name = str(name_or_path)
+    if name in EMBEDDED:
+        return read_frames(Path(str(files("ponita_edu") / "assets" / "md17" / f"{name}.npz")))
+    return read_frames(name_or_path)
+
+
+def read_frames(path: str | Path) -> Frames:
+    r"""Read an rMD17 npz or an extended XYZ file; the content decides, not the name.
+
+    npz: ``nuclear_charges`` [atoms], ``coords`` [frames, atoms, 3] in Å, ``energies`` [frames] in kcal/mol and
+    ``forces`` [frames, atoms, 3] in kcal/mol/Å; more arrays may be there, pickled objects are refused.
+    Extended XYZ, read by ASE: in each frame ``energy=`` in eV and the columns species, pos in Å, forces in eV/Å.
+    Energies and forces are converted to kcal/mol (1 eV = 23.0605… kcal/mol).
+
+    Raises:
+        ValueError: naming file, field and repair: unreadable or damaged, a field missing, pickled, not numeric, not
+            finite, of wrong shape; unknown elements; other atoms, or an order of atoms, that changes between frames;
+            a periodic cell.
+    """
+    path = Path(path).expanduser()
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise ValueError(f"the data {str(path)!r} cannot be read ({error.strerror}); expected an rMD17 npz or an "
+                         f"extended XYZ file, or one of the names {', '.join(EMBEDDED)}. Check the path.") from error
+    if not start:
+        raise ValueError(f"{path} is empty; expected an rMD17 npz or an extended XYZ file. Copy it again.")
+    npz = start[:4] == b"PK\x03\x04" or path.suffix == ".npz"
+    try:
+        arrays = _read_npz(path) if npz else _read_xyz(path)
+        _check_arrays(arrays, _NPZ if npz else _XYZ)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    spacing = np.spacing(np.abs(arrays["energy"]).max())
+    if arrays["energy"].dtype.itemsize < 8 and spacing > 1e-4:
+        warnings.warn(f"{path}: the energies were stored in {arrays['energy'].dtype}, so that they are rounded to "
+                      f"{spacing:.2g} kcal/mol; write them in float64", RuntimeWarning, stacklevel=2)
+    unit = 1.0 if npz else KCAL_PER_EV
+    return Frames(
+        torch.from_numpy(arrays["numbers"].astype(np.int64)), torch.from_numpy(arrays["pos"].astype(np.float64)),
+        torch.from_numpy(arrays["energy"].astype(np.float64) * unit),
+        torch.from_numpy(arrays["forces"].astype(np.float64) * unit), path.stem,
+    )
+
+
+def published_split(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The split behind the published table: 950 training, 50 validation frames and all others for the test.
+
+    Of the first 100,000 rows, every 100th (0, 100, …) is a candidate, and every 20th of the 1,000 candidates
+    (0, 2000, …) validates. These are not the splits of the archive (:func:`read_split`).
+
+    Raises:
+        ValueError: if ``count`` is too small for 1,000 candidates.
+    """
+    if count <= 99_900:
+        raise ValueError(f"count must be over 99,900 frames for the published split, but is {count:,}; only whole "
+                         "rMD17 files have as many. Use split_by_numbers(count, train, val, seed).")
+    rows = torch.arange(min(count, PUBLISHED_FRAMES))
+    return rows[(rows % 100 == 0) & (rows % 2000 != 0)], rows[::2000], rows[rows % 100 != 0]
+
+
+def split_by_numbers(count: int, train: int, val: int, seed: int | None = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """``train`` and ``val`` frames, and all others for the test, drawn by ``seed`` or in file order if that is None.
+
+    One seed draws one order, training frames first: with another ``train``, the smaller set is part of the larger.
+
+    Raises:
+        ValueError: if a part is empty (a test set may be) or there are not as many frames.
+    """
+    for name, part in (("train", train), ("val", val)):
+        if isinstance(part, bool) or not isinstance(part, int) or part < 1:
+            raise ValueError(f"{name} must be a whole number of frames, at least 1, but is {part!r}.")
+    if train + val > count:
+        raise ValueError(f"train + val must be at most the {count:,} frames there are, but {train} + {val} = "
+                         f"{train + val:,}. Use fewer.")
+    order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+    return tuple(torch.from_numpy(part) for part in np.split(order, [train, train + val]))
+
+
+def read_split(path: str | Path, count: int) -> Tensor:
+    """Rows from one file of the archive's folder ``splits`` (index_train_01.csv, …): one whole number a line.
+
+    Raises:
+        ValueError: if the file cannot be read, or does not hold distinct whole numbers from 0 to ``count`` − 1.
+    """
+    try:
+        rows = [int(line) for line in Path(path).read_text("ascii").split()]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must hold one whole number a line, but cannot be read ({error}).") from error
+    if not rows or min(rows) < 0 or max(rows) >= count or len(set(rows)) < len(rows):
+        held = f"{len(rows)} from {min(rows)} to {max(rows)}" if rows else "none"
+        raise ValueError(f"{path} must hold at least one row, none twice, from 0 to {count - 1:,}, but holds {held}. "
+                         "Was it made for other data?")
+    return torch.tensor(rows)
+
+
+def _read_npz(path: Path) -> dict[str, ndarray]:
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in _NPZ.values() if key not in file.files]
+            if missing:
+                raise ValueError(f"{', '.join(missing)} missing; found {', '.join(file.files) or 'nothing'}. "
+                                 "Name the arrays as rMD17 does.")
+            for name, key in _NPZ.items():
+                try:
+                    arrays[name] = file[key]
+                except ValueError as error:
+                    raise ValueError(f"{key} cannot be read ({error}). Save it as a plain array of numbers, without "
+                                     "pickled objects.") from error
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise ValueError(f"it is no npz file, or a damaged one ({error}). Copy or download it again.") from error
+    return arrays
+
+
+def _read_xyz(path: Path) -> dict[str, ndarray]:
+    try:
+        from ase.io import iread
+    except ImportError as error:
+        raise ValueError("it is no npz file, and to read extended XYZ, ASE is needed; install the extra chem, "
+                         "or write an npz as rMD17 has it.") from error
+    frames = []
+    source = iread(path, index=":", format="extxyz")
+    while True:
+        number = len(frames)
+        try:
+            atoms = next(source)
+        except StopIteration:
+            break
+        except Exception as error:  # ASE fails in many ways: KeyError for an element, XYZError, ValueError, IndexError
+            what = f"species {error} is no element" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"frame {number} cannot be read as extended XYZ ({what}). Expected a line with the "
+                             "number of atoms, a line with energy= and Properties=species:S:1:pos:R:3:forces:R:3, "
+                             "and one line per atom.") from error
+        results = {} if atoms.calc is None else atoms.calc.results
+        for key in ("energy", "forces"):
+            if key not in results:
+                raise ValueError(f"{key} missing in frame {number}; found {', '.join([*atoms.info, *atoms.arrays])}. "
+                                 f"Rename what holds it to {key} (in eV and eV/Å).")
+        if atoms.pbc.any():
+            raise ValueError(f"pbc must be F F F, but is {atoms.pbc} in frame {number}: periodic cells are not "
+                             "supported. For a molecule in a box, set pbc=\"F F F\".")
+        if frames and not np.array_equal(atoms.numbers, frames[0][0]):
+            raise ValueError("species must be the same in every frame, in the same order, but change at frame "
+                             f"{number}. Write one file per molecule.")
+        frames.append((atoms.numbers, atoms.positions, results["energy"], results["forces"]))
+    if not frames:
+        raise ValueError("it holds no frame. Write it again.")
+    numbers, pos, energy, forces = zip(*frames, strict=True)
+    return {"numbers": numbers[0], "pos": np.array(pos), "energy": np.array(energy), "forces": np.array(forces)}
+
+
+def _check_arrays(arrays: dict[str, ndarray], names: dict[str, str]) -> None:
+    """Refuse what no molecule has, by the field's name in its file."""
+    for key, a in arrays.items():
+        if a.dtype.kind not in ("iu" if key == "numbers" else "iuf"):
+            raise ValueError(f"{names[key]} must hold {'whole' if key == 'numbers' else 'real'} numbers, but holds "
+                             f"{a.dtype}. Convert it first.")
+    atoms, frames = arrays["numbers"].size, arrays["energy"].size
+    wanted = {"numbers": (atoms,), "pos": (frames, atoms, 3), "energy": (frames,), "forces": (frames, atoms, 3)}
+    for key, shape in wanted.items():
+        if arrays[key].shape != shape or 0 in shape:
+            raise ValueError(f"{names[key]} must have shape {_SHAPE[key]}, {list(shape)} here (at least one frame and "
+                             f"one atom), but has {list(arrays[key].shape)}.")
+        if not np.isfinite(arrays[key]).all():
+            bad = np.argwhere(~np.isfinite(arrays[key]))[0].tolist()
+            raise ValueError(f"{names[key]} must be finite, but is {arrays[key][tuple(bad)]} at {bad}. "
+                             "Leave that frame out, or compute it again.")
+    if arrays["numbers"].min() < 1 or arrays["numbers"].max() > 118:
+        raise ValueError(f"{names['numbers']} must be atomic numbers from 1 to 118, but holds "
+                         f"{sorted(set(arrays['numbers'].tolist()) - set(range(1, 119)))}.")
