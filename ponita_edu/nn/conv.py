@@ -14,7 +14,8 @@ class Pairs(NamedTuple):
 
     With ``loops`` given, every listed edge stands for itself and its reverse, which is the same class of pairs and so
     has the same kernel: attributes of (s -> t, o) equal those of (t -> s, -o). ``loops`` are the nodes with a self
-    loop, all of one class, whose basis is ``loop_basis``; ``antipodes`` gives -o for each o of the grid.
+    loop, all of one class, whose basis is ``loop_basis``, or of one class for each value of the condition, with a row
+    of ``loop_basis`` for each node; ``antipodes`` gives -o for each o of the grid.
     """
 
     source: Int[Tensor, " edges"]
@@ -23,7 +24,7 @@ class Pairs(NamedTuple):
     fiber_basis: Float[Tensor, "N N basis"] | None = None
     weights: Float[Tensor, " N"] | None = None
     loops: Int[Tensor, " loops"] | None = None
-    loop_basis: Float[Tensor, " basis"] | None = None
+    loop_basis: Float[Tensor, "*loops basis"] | None = None
     antipodes: Int[Tensor, " N"] | None = None
 
 
@@ -60,8 +61,10 @@ class SpatialConv(nn.Module):
         back = torch.zeros_like(h).index_add(0, pairs.source, kernel * turned.index_select(0, pairs.target))
         if pairs.antipodes is not None:
             back = back.index_select(1, pairs.antipodes)
-        loops = self.kernel(pairs.loop_basis) * h.index_select(0, pairs.loops)
-        return (there + back).index_add(0, pairs.loops, loops)
+        kernel = self.kernel(pairs.loop_basis)
+        if kernel.dim() == 2 and h.dim() == 3:
+            kernel = kernel[:, None]  # the same for all orientations
+        return (there + back).index_add(0, pairs.loops, kernel * h.index_select(0, pairs.loops))
 
     def _attention(self, h: Tensor, pairs: Pairs) -> Float[Tensor, "edges *N 1"]:
         key, query = self.key_transform(h), self.query_transform(h)

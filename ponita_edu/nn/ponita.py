@@ -141,6 +141,8 @@ class Ponita(nn.Module):
         pairs = Pairs(points.source, points.target, basis)
         if points.loops is not None:
             origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0
+            if graphs.cond is not None:  # but not the condition
+                origin = torch.cat((origin[1:].expand(len(points.loops), -1), graphs.cond[points.loops]), dim=-1)
             pairs = pairs._replace(loops=points.loops, loop_basis=self.basis(origin), antipodes=self.antipodes)
         if self._grid is not None:
             fiber = None

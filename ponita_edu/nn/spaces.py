@@ -101,8 +101,11 @@ def full_attributes(name: str, r: Float[Tensor, "*#pairs dim"], ori_t: Float[Ten
 
 
 def _edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    # With share: each pair of neighbours once. A sender's own condition would tell the two directions apart.
-    mutual = graphs.mutual if share and graphs.cond is None else None
+    # With share: each pair of neighbours once. The sender's condition must not tell the two directions apart.
+    mutual = graphs.mutual if share else None
+    if mutual is not None and graphs.cond is not None:
+        if not torch.equal(graphs.cond[mutual.source], graphs.cond[mutual.target]):
+            mutual = None
     return (graphs.source, graphs.target, None) if mutual is None else mutual
 
 

@@ -291,6 +291,23 @@ def test_sharing_a_kernel_between_a_pair_and_its_reverse_changes_nothing(space, 
         assert torch.allclose(shared, anew, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("space", ["bundle", "positions"])
+def test_kernels_are_shared_under_a_condition_only_where_it_is_the_same_at_both_ends(space):
+    model = network(space, 3, conditioning=True)
+    graphs = hard_batch(3, vectors=vectors_of(space), cond=True)
+    levels = torch.linspace(-2, 1, graphs.num_graphs, dtype=F64)[graphs.batch, None]  # one noise level a graph
+    for cond, shared in ((levels, True), (graphs.cond, False)):
+        batch, out = graphs._replace(cond=cond), {}
+        for model.share_classes in (True, False):
+            out[model.share_classes] = model(batch)
+        model.share_classes = True
+        assert (model._lift(batch).loops is not None) == shared
+        for a, b in zip(out[True], out[False], strict=True):
+            assert torch.allclose(a, b, rtol=0, atol=1e-12)
+        other = model(batch._replace(cond=2 * cond))  # control: the condition matters
+        assert (other.scalar - out[True].scalar).abs().max() > 1e-3
+
+
 @pytest.mark.parametrize("readout", ["mean", "last"])
 def test_constant_features_give_no_vectors_when_the_readout_is_centred(readout):
     # a single point without vectors has no direction to point to
