@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -146,8 +147,8 @@ class EGNN(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def forward(self, graphs: Graphs) -> Prediction:
-        self._check(graphs)
         c, pos = self.config, graphs.pos
+        check_fits(c, graphs, self.embed.weight)
         source, target = graphs.edge_index[:, graphs.source != graphs.target]
         edge_features = (pos[target] - pos[source]).square().sum(-1, keepdim=True)
         features = [] if graphs.vec is None else [safe_norm(graphs.vec)]
@@ -167,16 +168,20 @@ class EGNN(nn.Module):
                               for a in (scalar, vector))
         return Prediction(scalar, vector)
 
-    def _check(self, graphs: Graphs) -> None:
-        if not isinstance(graphs, Graphs):
-            raise ValueError(f"graphs must be a Graphs batch, but is a {type(graphs).__name__}. "
-                             "Build one with Graphs(pos, x, edge_index, batch).")
-        came = {"scalars_in": graphs.x.shape[1], "vectors_in": 0 if graphs.vec is None else graphs.vec.shape[1]}
-        for name, number in came.items():
-            if getattr(self.config, name) != number:
-                raise ValueError(f"graphs do not fit the network: {name} is {getattr(self.config, name)} in its config "
-                                 f"and {number} in the batch. Build it with {name}={number}, or change the features.")
-        like = self.embed.weight
-        if graphs.pos.dtype != like.dtype or graphs.pos.device != like.device:
-            raise ValueError(f"graphs are {graphs.pos.dtype} on {graphs.pos.device}, but the network is {like.dtype} "
-                             f"on {like.device}. Use graphs.to(...) or model.to(...).")
+
+def check_fits(config: Any, graphs: Graphs, like: Tensor) -> None:
+    """Raise a ValueError unless the batch has the features that a config names, and the dtype and device of ``like``.
+
+    For any config with ``scalars_in`` and ``vectors_in``.
+    """
+    if not isinstance(graphs, Graphs):
+        raise ValueError(f"graphs must be a Graphs batch, but is a {type(graphs).__name__}. "
+                         "Build one with Graphs(pos, x, edge_index, batch).")
+    came = {"scalars_in": graphs.x.shape[1], "vectors_in": 0 if graphs.vec is None else graphs.vec.shape[1]}
+    for name, number in came.items():
+        if getattr(config, name) != number:
+            raise ValueError(f"graphs do not fit the network: {name} is {getattr(config, name)} in its config "
+                             f"and {number} in the batch. Build it with {name}={number}, or change the features.")
+    if graphs.pos.dtype != like.dtype or graphs.pos.device != like.device:
+        raise ValueError(f"graphs are {graphs.pos.dtype} on {graphs.pos.device}, but the network is {like.dtype} "
+                         f"on {like.device}. Use graphs.to(...) or model.to(...).")

@@ -17,6 +17,7 @@ from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.kernels import Monomials
 from ponita_edu.nn.ponita import Ponita
 from ponita_edu.nn.public import load_public_state_dict
+from ponita_edu.nn.steerable import Steerable, SteerableConfig
 
 POS, X = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.ones(3, 1)
 BATCH = torch.zeros(3, dtype=torch.long)
@@ -263,6 +264,18 @@ BASELINE = {
     "EGNN config a dict": (lambda: EGNN({}), r"config must be an EGNNConfig.* dict.*Use EGNNConfig"),
     "EGNN batch a tensor": (lambda: EGNN(EGNNConfig())(POS), r"graphs must be a Graphs.* Tensor"),
     "EGNN batch without vectors": (lambda: EGNN(EGNNConfig())(good()), r"vectors_in is 1 .* 0 .*vectors_in=0"),
+    "steerable level": (lambda: SteerableConfig(level="edge"), r"level must be 'node' or 'graph', but is 'edge'"),
+    "steerable group": (lambda: SteerableConfig(group="o3"), r"group must be 'e3' or 'se3', but is 'o3'"),
+    "steerable order 0": (lambda: SteerableConfig(l_max=0), r"l_max .* at least 1, but is 0"),
+    "steerable order 4": (lambda: SteerableConfig(l_max=4), r"l_max must be 1, 2 or 3, but is 4"),
+    "steerable layers True": (lambda: SteerableConfig(layers=True), r"layers .* True"),
+    "steerable radius": (lambda: SteerableConfig(radius=-1.0), r"radius must be a positive number or None.*-1\.0"),
+    "steerable no outputs": (lambda: SteerableConfig(scalars_out=0), r"nothing to predict.*Set one to 1"),
+    "steerable config a dict": (lambda: Steerable({}), r"config must be a SteerableConfig.* dict"),
+    "steerable batch a tensor": (lambda: Steerable(SteerableConfig())(POS), r"graphs must be a Graphs.* Tensor"),
+    "steerable scalars": (lambda: Steerable(SteerableConfig(scalars_in=3))(good()), r"scalars_in is 3 .* 1 in the b"),
+    "steerable in 2D": (lambda: Steerable(SteerableConfig())(Graphs(POS[:, :2], X)), r"3D .*lie in 2D.*Use EGNN"),
+    "steerable dtype": (lambda: Steerable(SteerableConfig())(good().to(torch.float64)), r"float64 .* network is .*32"),
     "EGNN batch of another dtype": (lambda: EGNN(EGNNConfig(vectors_in=0))(good().to(torch.float64)),
                                     r"graphs are torch\.float64 .*torch\.float32.*model\.to"),
 }
