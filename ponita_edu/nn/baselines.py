@@ -147,8 +147,9 @@ class EGNN(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def forward(self, graphs: Graphs) -> Prediction:
-        c, pos = self.config, graphs.pos
+        c = self.config
         check_fits(c, graphs, self.embed.weight)
+        pos = graphs.pos
         source, target = graphs.edge_index[:, graphs.source != graphs.target]
         edge_features = (pos[target] - pos[source]).square().sum(-1, keepdim=True)
         features = [] if graphs.vec is None else [safe_norm(graphs.vec)]
