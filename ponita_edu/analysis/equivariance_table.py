@@ -11,7 +11,7 @@ import torch
 
 from ponita_edu.analysis.equivariance import equivariance_error
 from ponita_edu.data.graphs import Graphs
-from ponita_edu.geometry.grids import make_grid
+from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita
 
@@ -64,14 +64,18 @@ def error_table(
     rows = []
     for name, sizes in (grids or GRIDS).items():
         for size in sizes:
-            grid = make_grid(name, size)
-            found = []
-            for model in models:
-                model.set_grid(grid)
-                found.append(equivariance_error(model, graphs, "SO", count=rotations).outputs)
-            rows.append(GridError(name, size, *(statistics.median(f[key].median for f in found)
-                                                for key in ("scalar", "vector"))))
+            found = errors_on(make_grid(name, size), models, graphs, rotations)
+            rows.append(GridError(name, size, *map(statistics.median, found.values())))
     return rows
+
+
+def errors_on(grid: Grid, models: Sequence[Ponita], graphs: Graphs, rotations: int = 8) -> dict[str, list[float]]:
+    """By output, the error of each network on a grid that stays: relative L2, median over random rotations."""
+    found = []
+    for model in models:
+        model.set_grid(grid)
+        found.append(equivariance_error(model, graphs, "SO", count=rotations).outputs)
+    return {name: [outputs[name].median for outputs in found] for name in found[0]}
 
 
 def as_text(rows: Sequence[GridError]) -> str:

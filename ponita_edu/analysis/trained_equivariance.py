@@ -1,0 +1,116 @@
+"""What training does to the approximate claim: N-body networks with and without random rotations (notebook 07)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ponita_edu.analysis.equivariance import equivariance_error
+from ponita_edu.analysis.equivariance_table import errors_on
+from ponita_edu.analysis.kernel_tasks import Task, nbody_task
+from ponita_edu.analysis.laws import Law, fit_law
+from ponita_edu.analysis.layer_comparison import test_errors, train
+from ponita_edu.data.graphs import Graphs, collate
+from ponita_edu.geometry.grids import make_grid
+from ponita_edu.geometry.rotations import random_rotations
+from ponita_edu.nn.config import PonitaConfig
+from ponita_edu.nn.ponita import Ponita
+
+BATCH, RATE = 25, 3e-3
+# How the training systems lie, and which network learns from them.
+ARMS = {
+    "turned at random": "bundle",
+    "as they come": "bundle",
+    "all in one pose": "bundle",
+    "all in one pose, lifted edges": "edges",
+}
+
+
+def in_one_pose(graphs: Graphs) -> Graphs:
+    """Each system turned so that its first particle flies along x, and its second one in the half plane z = 0, y > 0.
+
+    The pose turns along with a system, so it carries no information: only a network that knows its axes is helped.
+    """
+    first = torch.searchsorted(graphs.batch, torch.arange(graphs.num_graphs))
+    u, v = graphs.vec[first, 0], graphs.vec[first + 1, 0]
+    x = torch.nn.functional.normalize(u, dim=-1)
+    y = torch.nn.functional.normalize(v - (v * x).sum(-1, keepdim=True) * x, dim=-1)
+    return graphs.rotate(torch.stack((x, y, torch.linalg.cross(x, y)), dim=-2))
+
+
+def task_for(arm: str, train_size: int, test_size: int) -> Task:
+    """The N-body task of notebook 05, its training and test systems lying as the arm says."""
+    task = nbody_task(train_size, test_size)
+    if arm == "turned at random":
+        return replace(task, draw=lambda count, rng: _turned(task.draw(count, rng), rng))
+    if arm == "as they come":
+        return task
+    return replace(task, draw=lambda count, rng: in_one_pose(task.draw(count, rng)),
+                   test=tuple(map(in_one_pose, task.test)))
+
+
+@lru_cache(maxsize=32)
+def trained_network(arm: str, seed: int, steps: int, train_size: int, test_size: int) -> Ponita:
+    """A network as wide as the quick preset's, trained for so many steps of 25 systems.
+
+    Raises:
+        ValueError: on an unknown arm.
+    """
+    if arm not in ARMS:
+        raise ValueError(f"arm must be one of {', '.join(ARMS)}, but is {arm!r}.")
+    config = PonitaConfig(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, space=ARMS[arm], hidden=32,
+                          basis=32, layers=3)
+    model = Ponita(config, make_grid("icosahedron") if ARMS[arm] == "bundle" else None, seed=seed)
+    train(model, task_for(arm, train_size, test_size), steps, BATCH, RATE, seed)
+    return model
+
+
+def trained_rows(seeds: Sequence[int] = (0,), steps: int = 60, train_size: int = 300, test_size: int = 200,
+                 arms: Sequence[str] = tuple(ARMS)) -> list[dict[str, Any]]:
+    """For each arm and seed: test MSE as the test systems lie (``mse``) and turned at random (``mse_turned``); relative
+    error of equivariance of the displacements with the grid in place, before (``untrained``) and after training."""
+    rows = []
+    for arm in arms:
+        task = task_for(arm, train_size, test_size)
+        turned = replace(task, test=tuple(_turned(g, torch.Generator().manual_seed(0)) for g in task.test))
+        for seed in seeds:
+            model = trained_network(arm, seed, steps, train_size, test_size)
+            fresh = Ponita(model.config, model.grid, seed=seed)
+            rows.append({
+                "arm": arm, "seed": seed,
+                **{name: test_errors(model, t)[0] for name, t in (("mse", task), ("mse_turned", turned))},
+                **{name: equivariance_error(m, task.test[0], "SO").outputs["vector"].median
+                   for name, m in (("untrained", fresh), ("trained", model))},
+            })
+    return rows
+
+
+def finer_grids(sizes: Sequence[int] = (14, 26, 50, 110), seeds: Sequence[int] = (0,), steps: int = 60,
+                train_size: int = 300, test_size: int = 200, systems: int = 10) -> list[Law]:
+    """Trained on 12 orientations, used on Lebedev grids of more: error of equivariance, and test MSE, against N.
+
+    The weights never change. ``systems``: how many test systems the first one is measured on.
+    """
+    models = [trained_network("turned at random", seed, steps, train_size, test_size) for seed in seeds]
+    task = task_for("turned at random", train_size, test_size)
+    few = _first(collate(task.test), systems)
+    error, mse = [], []
+    for size in sizes:
+        grid = make_grid("lebedev", size)
+        error.append(errors_on(grid, models, few)["vector"])
+        mse.append([test_errors(model, task)[0] for model in models])
+    for model in models:  # they are kept by trained_network
+        model.set_grid(make_grid("icosahedron"))
+    return [fit_law("error of equivariance", sizes, error), fit_law("test MSE", sizes, mse)]
+
+
+def _turned(graphs: Graphs, rng: torch.Generator) -> Graphs:
+    return graphs.rotate(random_rotations(graphs.num_graphs, generator=rng).to(graphs.pos))
+
+
+def _first(graphs: Graphs, count: int) -> Graphs:
+    keep: Tensor = graphs.batch < count
+    return Graphs(graphs.pos[keep], graphs.x[keep], batch=graphs.batch[keep], vec=graphs.vec[keep])
