@@ -6,14 +6,12 @@ published methods train on the first 3,000 (EGNN, arXiv:2102.09844; SEGNN, arXiv
 Nothing after frame 40 is used, so the simulations stop there; nor are the 7,000 that nobody trains on moved at all.
 """
 
-import hashlib
 import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from ponita_edu.data.cache import checksum, read_npz, write_npz
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.nbody_simulator import (
     DT,
@@ -116,7 +115,7 @@ def load_nbody(
         arrays = _make_arrays(sizes, seed, progress)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_npz(path, arrays | {"sha256": np.array(_checksum(arrays))})
+            write_npz(path, arrays | {"sha256": np.array(checksum(arrays))})
         except OSError as error:
             warnings.warn(f"the N-body data set could not be kept in {folder} ({error.strerror}), so it will be "
                           "simulated again next time; choose a folder you may write to by data_dir or by "
@@ -232,17 +231,6 @@ def simulate_to_file(
     return result
 
 
-def write_npz(path: Path, arrays: dict[str, ndarray]) -> None:
-    """Write the arrays and put the file in its place at once: a reader sees all of it or what was there before."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            np.savez(file, **arrays)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
 def _make_arrays(sizes: dict[str, int], seed: int, progress: bool) -> dict[str, ndarray]:
     # All that lie before are drawn, so that the stream of random numbers stays in step; what is used gets moved.
     start = {name: sum(list(DRAWN.values())[:k]) for k, name in enumerate(DRAWN)}
@@ -262,21 +250,8 @@ def _read_cache(path: Path, sizes: dict[str, int]) -> dict[str, ndarray] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {f"{name}_{key}": file[f"{name}_{key}"] for key in _ARRAYS for name in sizes}
-            if _checksum(arrays) == str(file["sha256"]):
-                return arrays
-        fault = "its content does not match its checksum"
-    except Exception as error:  # a damaged file may fail in any way
-        fault = f"{type(error).__name__}: {error}"
+        return read_npz(path, [f"{name}_{key}" for key in _ARRAYS for name in sizes])
+    except ValueError as error:
+        fault = str(error)
     warnings.warn(f"the cached data set {path} is damaged ({fault}); simulating it again", RuntimeWarning, stacklevel=3)
     return None
-
-
-def _checksum(arrays: dict[str, ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        a = np.ascontiguousarray(arrays[name], dtype="<f8")  # the same bytes on every machine
-        digest.update(f"{name}{a.shape}".encode())
-        digest.update(a.tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,47 @@
+"""Files of arrays that are whole or not there at all, and say themselves whether they are sound."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy import ndarray
+
+
+def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
+    """Write the arrays and put the file in its place at once: a reader sees all of it or what was there before."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with open(draft, "xb") as file:
+            np.savez(file, **arrays)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_npz(path: Path, names: Iterable[str]) -> dict[str, ndarray]:
+    """The named arrays of a file that holds their ``checksum`` as the array "sha256".
+
+    Raises:
+        ValueError: if the file is damaged or altered, in a few words.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in names}
+            sound = checksum(arrays) == str(file["sha256"])
+    except Exception as error:  # a damaged file may fail in any way
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+    if not sound:
+        raise ValueError("its content does not match its checksum")
+    return arrays
+
+
+def checksum(arrays: Mapping[str, ndarray]) -> str:
+    """SHA-256 of names, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        a = np.ascontiguousarray(arrays[name], dtype="<f8")  # the same bytes on every machine
+        digest.update(f"{name}{a.shape}".encode())
+        digest.update(a.tobytes())
+    return digest.hexdigest()
