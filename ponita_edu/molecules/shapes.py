@@ -18,12 +18,15 @@ from ponita_edu.geometry.grids import make_grid
 
 @dataclass(frozen=True, eq=False)
 class Molecule:
-    """Atoms of one molecule: element symbols, positions in Å, the point group of the nuclei (Schoenflies symbol)."""
+    """Atoms of one molecule: element symbols, positions in Å, the point group of the nuclei (Schoenflies symbol).
+
+    C1, the default, claims no symmetry.
+    """
 
     name: str
     symbols: tuple[str, ...]
     positions: Float64[Tensor, "atoms 3"]
-    point_group: str
+    point_group: str = "C1"
 
     def __post_init__(self) -> None:
         if self.positions.shape != (len(self.symbols), 3):

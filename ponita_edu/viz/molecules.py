@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ponita_edu.geometry.groups import axis_angle
+from ponita_edu.molecules import Molecule
 from ponita_edu.viz import theme
 from ponita_edu.viz.scene import Rows, Scene, as_array
 from ponita_edu.viz.widget import Explorer, choice, slider, switch
@@ -20,47 +21,6 @@ ELEMENTS = {"H": ("#e8e8e8", 0.31), "C": ("#555555", 0.76), "N": (theme.BLUE, 0.
 
 Network = Callable[[Tensor, Tensor], tuple[float, Tensor | None]]
 """(positions [n, 3], rotation of the grid [3, 3]) -> one number for the molecule, one vector per atom (or None)."""
-
-
-@dataclass(frozen=True)
-class Molecule:
-    """Atoms by element and place (Å)."""
-
-    name: str
-    symbols: tuple[str, ...]
-    positions: Float[Tensor, "atoms 3"]
-
-
-def ethanol() -> Molecule:
-    """CH3-CH2-OH, idealised: bond lengths 1.53 (C-C), 1.43 (C-O), 1.09 (C-H), 0.97 Å (O-H), tetrahedral angles."""
-    tetrahedral = float(np.degrees(np.arccos(-1 / 3)))
-    # element, bonded to, length; angle with; dihedral with (all earlier rows)
-    rows = [("C", None, 0, None, None, 0), ("C", 0, 1.53, None, None, 0), ("O", 1, 1.43, 0, None, 0),
-            ("H", 2, 0.97, 1, 0, 65),
-            ("H", 1, 1.09, 0, 2, 120), ("H", 1, 1.09, 0, 2, -120),
-            ("H", 0, 1.09, 1, 2, 180), ("H", 0, 1.09, 1, 2, 60), ("H", 0, 1.09, 1, 2, -60)]
-    places: list[np.ndarray] = []
-    for _, to, length, by, turn, dihedral in rows:
-        places.append(_place(places, to, length, by, tetrahedral, turn, dihedral))
-    positions = torch.tensor(np.array(places))
-    return Molecule("ethanol", tuple(row[0] for row in rows), positions - positions.mean(0))
-
-
-def _place(places: list, to: int | None, length: Real, by: int | None, angle: Real, turn: int | None,
-           dihedral: Real) -> np.ndarray:
-    """Where an atom lies at a distance from one atom, an angle with a second and a dihedral (degrees) with a third."""
-    if to is None:
-        return np.zeros(3)
-    if by is None:
-        return places[to] + np.array([length, 0, 0])
-    back = places[by] - places[to]
-    back /= np.linalg.norm(back)
-    side = np.array([0, 1.0, 0]) if turn is None else places[turn] - places[by]
-    side = side - side @ back * back
-    side /= np.linalg.norm(side)
-    a, d = np.radians((angle, dihedral))
-    out = np.cos(d) * side + np.sin(d) * np.cross(back, side)
-    return places[to] + length * (np.cos(a) * back + np.sin(a) * out)
 
 
 def bonds(symbols: tuple[str, ...], positions: Rows) -> list[tuple[int, int]]:

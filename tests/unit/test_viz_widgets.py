@@ -7,8 +7,9 @@ import torch
 pytest.importorskip("anywidget", reason="the course extra is not installed")
 
 from ponita_edu.geometry.groups import random_rotations
+from ponita_edu.molecules import aspirin, ethanol
 from ponita_edu.viz.items import Balls, Lines, Points
-from ponita_edu.viz.molecules import TurnMolecule, bonds, ethanol, molecule_scene, turn
+from ponita_edu.viz.molecules import TurnMolecule, bonds, molecule_scene, turn
 from ponita_edu.viz.scene import Scene
 from ponita_edu.viz.trajectories import TrajectoryViewer, trajectory_scene
 from ponita_edu.viz.widget import Explorer, slider
@@ -176,6 +177,21 @@ def test_ethanol_has_the_bonds_lengths_and_angles_that_it_says():
         cosines = (u @ u.T)[~torch.eye(len(ends), dtype=bool)]
         assert torch.allclose(cosines, torch.full_like(cosines, -1 / 3), atol=1e-9)  # tetrahedral all round
     assert (torch.cdist(x, x) + torch.eye(9)).min() > 0.9
+
+
+def test_aspirin_has_its_formula_its_bonds_and_a_flat_ring():
+    molecule = aspirin()
+    assert {e: molecule.symbols.count(e) for e in "CHO"} == {"C": 9, "H": 8, "O": 4}
+    pairs = bonds(molecule.symbols, molecule.positions)
+    kinds = ["".join(sorted(molecule.symbols[i] + molecule.symbols[j])) for i, j in pairs]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"CC": 8, "CH": 7, "CO": 5, "HO": 1}
+    x = molecule.positions
+    ring = x[:6] - x[:6].mean(0)
+    assert torch.allclose(ring.norm(dim=-1), torch.full((6,), 1.39).double()) and torch.linalg.svdvals(ring)[2] < 1e-12
+    apart = torch.cdist(x, x) + 9 * torch.eye(21)
+    for i, j in pairs:
+        apart[i, j] = apart[j, i] = 9.0
+    assert apart.min() > 1.7  # no two atoms without a bond come closer than the hydrogens of the methyl group
 
 
 def test_turn_finds_no_error_in_an_equivariant_function_and_one_in_another():
