@@ -80,6 +80,7 @@ def _train(argv: list[str]) -> int:
     parser.add_argument("--preset", metavar="NAME", help="quick (default, for a CPU) or paper (published settings)")
     parser.add_argument("--config", metavar="FILE", help="settings in a YAML file; see configs/")
     parser.add_argument("--out", metavar="DIR", help="folder of the run (default: runs/TASK-PRESET-seedS)")
+    parser.add_argument("--data", metavar="X", help="short for --data.source: a file or a name (md17)")
     parser.add_argument("--seed", metavar="S", help="short for --train.seed")
     parser.add_argument("--max-minutes", metavar="M", help="short for --train.max_minutes")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
@@ -92,7 +93,7 @@ def _train(argv: list[str]) -> int:
     task = choose("task", given["task"], PRESETS)
 
     changes = {name[1:]: value for name, value in given.items() if name[0] == "=" and value is not None}
-    for short, name in (("seed", "train.seed"), ("max_minutes", "train.max_minutes")):
+    for short, name in (("data", "data.source"), ("seed", "train.seed"), ("max_minutes", "train.max_minutes")):
         if given[short] is not None:
             changes[name] = given[short]
     from_file = {} if given["config"] is None else read_yaml(given["config"])
@@ -112,7 +113,7 @@ def _evaluate(argv: list[str]) -> int:
     started = time.monotonic()
     parser = _parser("evaluate", "Test a trained network on its task's test set, or on data of your own.")
     parser.add_argument("checkpoint", help="the folder of a run, or of one of its checkpoints")
-    parser.add_argument("--data", metavar="FILE", help="an .npz file, for example by `ponita-edu simulate`")
+    parser.add_argument("--data", metavar="FILE", help="your own data: an .npz file, for md17 also extended XYZ")
     parser.add_argument("--out", metavar="DIR", help="folder for result.json and the picture")
     parser.add_argument("--seed", metavar="S", default="0", help="of the rotations that the test set is turned by (0)")
     parser.add_argument("--max-minutes", metavar="M", help="test as many graphs as can be done in that time")

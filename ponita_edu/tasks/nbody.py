@@ -24,10 +24,8 @@ from ponita_edu.data.nbody import (
     to_graphs,
 )
 from ponita_edu.data.nbody_simulator import DT, EVERY, InitialState, simulate
-from ponita_edu.geometry.grids import make_grid
-from ponita_edu.nn.baselines import EGNN, EGNNConfig
-from ponita_edu.nn.ponita import Ponita, PonitaConfig
 from ponita_edu.tasks.nbody_config import NBodyModel, NBodySettings
+from ponita_edu.tasks.parts import network_of
 from ponita_edu.tasks.task import Task
 
 METRIC = "mse_dimensionless"
@@ -94,20 +92,8 @@ def load(settings: NBodySettings, progress: bool = True) -> NBodyTask:
 
 
 def build(model: NBodyModel, seed: int | None = None) -> nn.Module:
-    """The network of the settings.
-
-    Raises:
-        ValueError: on settings that do not go together.
-    """
-    inout = dict(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1)
-    if model.method == "egnn":
-        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers), seed=seed)
-    bundle = model.method == "ponita"
-    config = PonitaConfig(
-        **inout, space="bundle" if bundle else "edges", hidden=model.hidden, basis=model.basis, layers=model.layers,
-        widening=model.widening, degree=model.degree, layer_scale=model.layer_scale, readout=model.readout,
-    )
-    return Ponita(config, make_grid(model.grid, model.orientations) if bundle else None, seed=seed)
+    """The network of the settings; see ``network_of``."""
+    return network_of(model, seed, scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1)
 
 
 def task_on(path: str | Path, settings: NBodySettings) -> NBodyTask:

@@ -1,6 +1,7 @@
 """The settings of N-body runs and their presets; no torch here, so that the command line is quick."""
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from ponita_edu.tasks.config import TrainConfig, check_range
 from ponita_edu.tasks.settings import choose, setting
@@ -25,6 +26,7 @@ class NBodyData:
 class NBodyModel:
     """Which network; the defaults are the published ones."""
 
+    METHODS: ClassVar = ("ponita", "edges", "egnn")
     method: str = setting("ponita", "ponita (bundle), edges (PONITA on lifted edges) or egnn")
     hidden: int = setting(128, "channels")
     layers: int = setting(5, "blocks")
@@ -37,7 +39,7 @@ class NBodyModel:
     orientations: int | None = setting(16, "number of them; none for the Platonic solids")
 
     def __post_init__(self):
-        choose("method", self.method, ("ponita", "edges", "egnn"))
+        choose("method", self.method, self.METHODS)
         choose("readout", self.readout, ("mean", "last"))
         for name in ("hidden", "layers", "basis", "degree", "widening", "orientations"):
             check_range(name, getattr(self, name), 1)

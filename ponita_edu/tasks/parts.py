@@ -1,4 +1,4 @@
-"""The pieces of the training loop: objective, order of the data, learning rate, optimiser."""
+"""The pieces of a training run: objective, order of the data, learning rate, optimiser, network."""
 
 import math
 from collections.abc import Callable
@@ -8,8 +8,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
+from ponita_edu.geometry.grids import make_grid
 from ponita_edu.geometry.rotations import random_rotations
+from ponita_edu.nn.baselines import EGNN, EGNNConfig
+from ponita_edu.nn.ponita import Ponita, PonitaConfig
 from ponita_edu.tasks.config import TrainConfig
+from ponita_edu.tasks.nbody_config import NBodyModel
 from ponita_edu.tasks.task import Task, stream, turned
 
 
@@ -69,3 +73,21 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:
     groups = [{"params": [p for p in network.parameters() if (id(p) in decayed) == linear],
                "weight_decay": config.weight_decay if linear else 0.0} for linear in (True, False)]
     return torch.optim.Adam([g for g in groups if g["params"]], lr=config.lr, fused=True)
+
+
+def network_of(model: NBodyModel, seed: int | None = None, radius: float | None = None, level: str = "node",
+               **inout: int) -> nn.Module:
+    """The network of the settings, with numbers of scalars and vectors in and out as in ``PonitaConfig``.
+
+    Raises:
+        ValueError: on settings that do not go together.
+    """
+    if model.method == "egnn":
+        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers, level=level), seed=seed)
+    bundle = model.method == "ponita"
+    config = PonitaConfig(
+        **inout, space="bundle" if bundle else model.method, hidden=model.hidden, basis=model.basis,
+        layers=model.layers, widening=model.widening, degree=model.degree, layer_scale=model.layer_scale,
+        readout=model.readout, level=level, radius=radius,
+    )
+    return Ponita(config, make_grid(model.grid, model.orientations) if bundle else None, seed=seed)

@@ -65,7 +65,8 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
         "baselines": module.baselines(task), "metric": metric, "parameters": count(network),
         "minutes": round(state.minutes, 3), "steps": state.step, "steps_of_preset": total_steps(task, config),
         "complete": state.step == total_steps(task, config), "test_graphs": task.size("test"),
-        "checkpoint": str(model), "device": device_name(fabric.device), "threads": torch.get_num_threads(), **info,
+        "checkpoint": str(model), "device": device_name(fabric.device), "threads": torch.get_num_threads(),
+        "note": task.note, **info,
     })
 
 
@@ -124,7 +125,7 @@ def load_model(path: Path) -> tuple[str, Any, nn.Module, dict[str, Any]]:
         choose("task", task_name, PRESETS)
         settings = replaced(next(iter(PRESETS[task_name].values())), stored)
         network = module_of(task_name).build(settings.model)
-        network.to(next(v.dtype for v in tensors.values() if v.is_floating_point())).load_state_dict(tensors)
+        network.to(tensors[next(name for name, _ in network.named_parameters())].dtype).load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, StopIteration) as error:
         raise ValueError(f"the checkpoint {folder} does not hold the network of its settings ({error!s:.150}). "
                          "Was it written by another version of ponita_edu?") from None
@@ -209,7 +210,8 @@ def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, resul
         result["picture"] = str(out / module.PICTURE)
     except ImportError as error:
         result["picture"] = None
-        result["note"] = f"no picture: {error.name or error} is not installed (pip install 'ponita_edu[course]')"
+        missing = f"No picture: {error.name or error} is not installed (pip install 'ponita_edu[course]')."
+        result["note"] = f"{result.get('note', '')} {missing}".strip()
     checkpoint.write_json(out / RESULT, result)
     return result
 

@@ -23,6 +23,7 @@ class Task(ABC):
 
     selects: str  # the error that chooses the best weights
     evaluation_batch: int = 250  # graphs at once
+    note: str = ""  # what a reader of a result should know
 
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> "Task":

@@ -1,7 +1,9 @@
 """Charts: arrays in, matplotlib figures out."""
 
+import itertools
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -50,4 +52,35 @@ def plot_trajectories(
     marks = [Line2D([], [], color=theme.GREY, marker="o", mfc="white", ls="", label="start"),
              Line2D([], [], color=theme.BLACK, marker="x", ms=8, mew=1.8, ls="", label="predicted end")]
     figure.legend(handles=signs + marks, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    return figure
+
+
+def plot_forces(
+    truth: Float[np.ndarray, "atoms 3"], predicted: Float[np.ndarray, "atoms 3"], numbers: Int[np.ndarray, " atoms"]
+) -> Figure:
+    """Predicted against true force components in eV/Å, and a histogram of the errors in meV/Å, by element.
+
+    Raises:
+        ValueError: if the shapes do not agree.
+    """
+    if not (truth.shape == predicted.shape == (len(numbers), 3)):
+        raise ValueError(f"truth and predicted must have shape [{len(numbers)}, 3], one row per number, but have "
+                         f"{list(truth.shape)} and {list(predicted.shape)}.")
+    figure = Figure(figsize=(8.4, 4.0), dpi=theme.DPI, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    error = 1000 * (predicted - truth)
+    edge = max(float(np.percentile(np.abs(error), 99)), 1e-9)
+    limit = float(np.abs(truth).max()) * 1.05
+    left.plot([-limit, limit], [-limit, limit], color=theme.GREY, lw=0.8)
+    for z, colour, mark in zip(sorted(set(numbers.tolist())), itertools.cycle(theme.PALETTE), itertools.cycle("os^Dv"),
+                               strict=False):
+        mine = numbers == z
+        mae = float(np.abs(error[mine]).mean())
+        left.plot(truth[mine].ravel(), predicted[mine].ravel(), mark, ms=3, alpha=0.6, color=colour, label=f"Z = {z}")
+        right.hist(error[mine].ravel(), bins=np.linspace(-edge, edge, 41), histtype="step", lw=1.6, color=colour,
+                   density=True, label=f"Z = {z}, MAE {mae:.1f}")
+    left.set(xlabel="true force (eV/Å)", ylabel="predicted force (eV/Å)", xlim=(-limit, limit), ylim=(-limit, limit))
+    right.set(xlabel="error (meV/Å)", ylabel="density", title=f"MAE {float(np.abs(error).mean()):.1f} meV/Å")
+    for axes in (left, right):
+        axes.legend(fontsize=9, frameon=False)
     return figure

@@ -1,0 +1,121 @@
+"""From a network to a force field: an energy for each molecule, and forces that are its exact negative gradient."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int
+from torch import Tensor, nn
+
+from ponita_edu.data.edges import radius_edges
+from ponita_edu.data.graphs import Graphs
+
+
+def shift_and_scale(energy: Float64[Tensor, " frames"], forces: Float64[Tensor, "frames atoms 3"]
+                    ) -> tuple[float, float]:
+    """The mean energy and the root mean square force component."""
+    scale = float(forces.square().mean().sqrt())
+    if not scale > 0:
+        raise ValueError("forces must not all be 0, since their size is the unit of the network. Check the data.")
+    return float(energy.mean()), scale
+
+
+def one_hot(numbers: Int[Tensor, " atoms"], elements: Int[Tensor, " elements"]) -> Bool[Tensor, "atoms elements"]:
+    """A column for each element.
+
+    Raises:
+        ValueError: if one has no column.
+    """
+    same = numbers[:, None] == elements
+    if not bool(same.any(1).all()):
+        missing = sorted(set(numbers.tolist()) - set(elements.tolist()))
+        raise ValueError(f"the molecule has elements {missing} (atomic numbers), for which the network has no column "
+                         f"among {elements.tolist()}. Train one whose model.elements lists them.")
+    return same
+
+
+def molecules(pos: Float[Tensor, "nodes 3"], x: Float[Tensor, "nodes elements"], batch: Int[Tensor, " nodes"],
+              cutoff: float | None) -> Graphs:
+    """A batch of molecules, atoms joined up to the cutoff (Å), or all of them if it is None; self loops always."""
+    edges = None if cutoff is None else radius_edges(pos, batch, cutoff)
+    return Graphs(pos, x, edge_index=edges, batch=batch)
+
+
+class ForceField(nn.Module):
+    r"""Energy and forces of molecules, with a network that gives one scalar for each graph.
+
+        E = scale * sum over atoms of e_i + shift,     F_j = -dE/dx_j
+
+    Energy and force share ``scale`` (eV/Å; the network's own energy is in Å), so that F stays the gradient of E: the
+    field is conservative. It is as invariant as its network: exactly for point clouds, approximately for a bundle
+    with a fixed grid. Shift and scale are kept in float64 whatever the network computes in.
+
+    Args:
+        network: gives a ``Prediction`` whose ``scalar`` is [graphs, 1]; its input scalars are the elements, one-hot.
+        elements: atomic numbers, one column each.
+        cutoff: atoms up to this distance (Å) are neighbours; None joins all atoms of a molecule. The network should
+            have the same radius for its window, or energies jump at the cutoff.
+
+    Raises:
+        ValueError: on elements that are none or repeat, and an element that has no column or was not trained on.
+
+    Source: arXiv 2310.02970 (rMD17); the scale that both share is the root mean square of the training forces.
+    """
+
+    def __init__(self, network: nn.Module, elements: Sequence[int], cutoff: float | None = None):
+        super().__init__()
+        if not elements or len(set(elements)) < len(elements) or min(elements) < 1:
+            raise ValueError(f"elements must be distinct atomic numbers, but are {list(elements)}.")
+        self.network, self.cutoff = network, cutoff
+        self.register_buffer("elements", torch.tensor(elements))
+        self.register_buffer("trained", torch.zeros(len(elements), dtype=torch.bool))
+        self.register_buffer("shift", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def _apply(self, fn, recurse: bool = True):
+        exact = self.shift, self.scale
+        super()._apply(fn, recurse)
+        self.shift, self.scale = (a.to(self.elements.device) for a in exact)
+        return self
+
+    @torch.no_grad()
+    def normalise(self, shift: float, scale: float, numbers: Int[Tensor, " atoms"]) -> None:
+        """Take over shift (eV), scale (eV/Å) and the elements of the training data."""
+        self.shift.fill_(shift)
+        self.scale.fill_(scale)
+        self.trained.copy_(self.one_hot(numbers).any(0))
+
+    def one_hot(self, numbers: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms elements"]:
+        """A column for each element."""
+        return one_hot(numbers.to(self.elements.device), self.elements).to(next(self.parameters()).dtype)
+
+    def check_trained(self, numbers: Int[Tensor, " atoms"]) -> None:
+        """Raise a ValueError if an element was not in the training data."""
+        known = self.elements[self.trained].tolist()
+        new = sorted(set(numbers.tolist()) - set(known))
+        if new:
+            raise ValueError(f"the molecule has elements {new} (atomic numbers), but the network was trained on "
+                             f"{known} only. Use molecules of the same elements, or train anew.")
+
+    def calibrate(self, graphs: Graphs) -> None:
+        """See ``Ponita.calibrate``; other networks need none."""
+        if hasattr(self.network, "calibrate"):
+            self.network.calibrate(graphs)
+
+    def forward(self, graphs: Graphs, create_graph: bool = False
+                ) -> tuple[Float[Tensor, " graphs"], Float[Tensor, "nodes 3"]]:
+        """(E - shift) / scale in Å and F / scale without unit, in the precision of the network; also under no_grad.
+
+        Args:
+            create_graph: keep what is needed to differentiate the forces, for training or second derivatives.
+        """
+        with torch.enable_grad(), torch.autocast(graphs.pos.device.type, enabled=False):
+            if not (create_graph and graphs.pos.requires_grad):  # else the caller differentiates by its own positions
+                graphs = graphs.requires_grad_()
+            energy = self.network(graphs).scalar[:, 0]
+            slope, = torch.autograd.grad(energy.sum(), graphs.pos, create_graph=create_graph)
+        return (energy, -slope) if create_graph else (energy.detach(), -slope)
+
+    def energy_and_forces(self, graphs: Graphs) -> tuple[Float64[Tensor, " graphs"], Float64[Tensor, "nodes 3"]]:
+        """Energies in eV and forces in eV/Å, in float64 (computed in the network's precision, then scaled)."""
+        energy, forces = self(graphs)
+        return energy.double() * self.scale + self.shift, forces.double() * self.scale
