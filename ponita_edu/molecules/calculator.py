@@ -45,8 +45,8 @@ class PonitaCalculator(Calculator):
         if not isinstance(field, ForceField):
             task, _, field, _ = load_model(Path(checkpoint))
             if not isinstance(field, ForceField):
-                raise ValueError(f"checkpoint must be of a force field, but {checkpoint} is of the task {task}. Train one "
-                                 "with `ponita-edu train md17`.")
+                raise ValueError(f"checkpoint must be of a force field, but {checkpoint} is of the task {task}. "
+                                 "Train one with `ponita-edu train md17`.")
         self.field = field.to(dtype).eval()
         self._numbers: ndarray | None = None
 
@@ -116,8 +116,8 @@ def dynamics(atoms: Atoms, ps: float, ensemble: str = "nve", kelvin: float = 300
         pos = atoms.positions - atoms.get_center_of_mass()
         if not np.abs(pos).max() < 100:
             raise ValueError(f"the molecule has exploded after {engine.nsteps * fs / 1000:.3f} ps: an atom is "
-                             f"{np.abs(pos).max():.3g} Å from the centre. Use a smaller time step, start from a geometry "
-                             "like those of the training data, or train the network longer.")
+                             f"{np.abs(pos).max():.3g} Å from the centre. Use a smaller time step, start from a "
+                             "geometry like those of the training data, or train the network longer.")
         frames.append((engine.nsteps * fs / 1000, atoms.positions.copy(),
                        atoms.get_velocities() * 1000 * units.fs, atoms.get_total_energy(), atoms.get_temperature()))
 

@@ -20,8 +20,8 @@ CHECKPOINT = "assets/checkpoints/md17_ethanol"  # in the package
 
 
 def measure(checkpoint: str | Path, start: Atoms, seeds: int, ps: float, kelvin: float, fs: float) -> dict[str, Any]:
-    """Drift of the total energy of NVE runs from a relaxed geometry, velocities of twice ``kelvin`` at the start (half of
-    it goes into the potential energy), one run a seed.
+    """Drift of the total energy of NVE runs from a relaxed geometry, one run a seed. Velocities at the start are those
+    of twice ``kelvin``, since about half of the kinetic energy becomes potential energy.
 
     Returns:
         drift of each seed in meV/atom/ps, with mean and standard error; the largest excursion of the energy from its

@@ -112,8 +112,8 @@ class ForceField(nn.Module):
             if not (create_graph and graphs.pos.requires_grad):  # else the caller differentiates by its own positions
                 graphs = graphs.requires_grad_()
             energy = self.network(graphs).scalar[:, 0]
-            slope, = torch.autograd.grad(energy.sum(), graphs.pos, create_graph=create_graph)
-        return (energy, -slope) if create_graph else (energy.detach(), -slope)
+            forces = -torch.autograd.grad(energy.sum(), graphs.pos, create_graph=create_graph)[0]
+        return (energy, forces) if create_graph else (energy.detach(), forces.detach())
 
     def energy_and_forces(self, graphs: Graphs) -> tuple[Float64[Tensor, " graphs"], Float64[Tensor, "nodes 3"]]:
         """Energies in eV and forces in eV/Å, in float64 (computed in the network's precision, then scaled)."""
