@@ -18,6 +18,8 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from ponita_edu.data.rmd17_files import MOLECULES, rmd17_file
+
 KCAL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184  # 1 eV in kcal/mol, 23.0605…, by the definitions of the SI
 EMBEDDED = ("ethanol_xtb", "aspirin_xtb")
 PUBLISHED_FRAMES = 100_000  # the split looks no further
@@ -74,13 +76,17 @@ def load_md17(name_or_path: str | Path) -> Frames:
 
     Args:
         name_or_path: "ethanol_xtb" (1,000 frames) or "aspirin_xtb" (500): GFN2-xTB at 500 K, part of the package
-            and NOT rMD17; one of the ten molecules of rMD17, downloaded at first use (:mod:`ponita_edu.data.download`);
-            or a file for :func:`read_frames`. Write ./ethanol for a file of that name.
+            and NOT rMD17; one of the ten molecules of rMD17 ("ethanol", …), downloaded at first use
+            (:func:`ponita_edu.data.rmd17_files.rmd17_file`); or a file for :func:`read_frames`. Write ./ethanol for
+            a file of that name.
 
     Raises:
-        ValueError: if there is neither such a name nor such a file, the file is wrong, or nothing can be downloaded.
+        ValueError: if there is neither such a name nor such a file, or the file is wrong.
+        ConnectionError: if nothing can be downloaded; says which file to put where.
     """
     name = str(name_or_path)
+    if name in MOLECULES:
+        return read_frames(rmd17_file(name))
     if name in EMBEDDED:
         return read_frames(Path(str(files("ponita_edu") / "assets" / "md17" / f"{name}.npz")))
     return read_frames(name_or_path)
@@ -105,7 +111,8 @@ def read_frames(path: str | Path) -> Frames:
             start = file.read(8)
     except OSError as error:
         raise ValueError(f"the data {str(path)!r} cannot be read ({error.strerror}); expected an rMD17 npz or an "
-                         f"extended XYZ file, or one of the names {', '.join(EMBEDDED)}. Check the path.") from error
+                         "extended XYZ file, or a name of "
+                         f"{', '.join(EMBEDDED + MOLECULES)}. Check the path.") from error
     if not start:
         raise ValueError(f"{path} is empty; expected an rMD17 npz or an extended XYZ file. Copy it again.")
     npz = start[:4] == b"PK\x03\x04" or path.suffix == ".npz"
@@ -216,7 +223,10 @@ def _read_xyz(path: Path) -> dict[str, ndarray]:
                              "number of atoms, a line with energy= and Properties=species:S:1:pos:R:3:forces:R:3, "
                              "and one line per atom.") from error
         results = {} if atoms.calc is None else atoms.calc.results
-        for key in ("energy", "forces"):
+        for key, shape in (("energy", ()), ("forces", atoms.positions.shape)):
+            if key in results and np.shape(results[key]) != shape:
+                raise ValueError(f"{key} must have shape {list(shape)} in frame {number}, but has "
+                                 f"{list(np.shape(results[key]))}. Write one energy, and three forces per atom.")
             if key not in results:
                 raise ValueError(f"{key} missing in frame {number}; found {', '.join([*atoms.info, *atoms.arrays])}. "
                                  f"Rename what holds it to {key} (in eV and eV/Å).")
@@ -239,7 +249,7 @@ def _check_arrays(arrays: dict[str, ndarray], names: dict[str, str]) -> None:
         if a.dtype.kind not in ("iu" if key == "numbers" else "iuf"):
             raise ValueError(f"{names[key]} must hold {'whole' if key == 'numbers' else 'real'} numbers, but holds "
                              f"{a.dtype}. Convert it first.")
-    atoms, frames = arrays["numbers"].size, arrays["energy"].size
+    atoms, frames = (len(np.atleast_1d(arrays[key])) for key in ("numbers", "energy"))
     wanted = {"numbers": (atoms,), "pos": (frames, atoms, 3), "energy": (frames,), "forces": (frames, atoms, 3)}
     for key, shape in wanted.items():
         if arrays[key].shape != shape or 0 in shape:
