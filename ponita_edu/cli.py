@@ -1,4 +1,4 @@
-"""The command line: ``ponita-edu train | evaluate | simulate | doctor | lab``.
+"""The command line: ``ponita-edu train | evaluate | sample | simulate | doctor | lab``.
 
 Settings come from the preset, then from ``--config FILE.yaml``, then from options, the later ones winning.
 """
@@ -19,6 +19,7 @@ from ponita_edu.tasks.settings import choose, convert, nearest, options, read_ya
 COMMANDS = {
     "train": "train a network on a task and test it",
     "evaluate": "test a trained network",
+    "sample": "make molecules with a trained generator",
     "simulate": "make data of your own",
     "doctor": "check the installation",
     "lab": "open the course in JupyterLab",
@@ -69,7 +70,8 @@ def _dispatch(argv: list[str]) -> int:
         print(f"ponita_edu {__version__}")
         return 0
     command = choose("command", argv[0], COMMANDS)
-    run = {"train": _train, "evaluate": _evaluate, "simulate": _simulate, "doctor": _doctor, "lab": _lab}[command]
+    run = {"train": _train, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate, "doctor": _doctor,
+           "lab": _lab}[command]
     return run(argv[1:])
 
 
@@ -128,6 +130,35 @@ def _evaluate(argv: list[str]) -> int:
     return _report(run.evaluate_checkpoint(Path(given.checkpoint), data, out, seed, minutes, started), given.json, out)
 
 
+def _sample(argv: list[str]) -> int:
+    parser = _parser("sample", "Make molecules with a network that `ponita-edu train qm9-gen` trained.")
+    parser.add_argument("checkpoint", help="the folder of a run, or of one of its checkpoints")
+    parser.add_argument("-n", metavar="N", default="1000", help="number of molecules (1000)")
+    parser.add_argument("--out", metavar="FILE", required=True, help="the .sdf (with bonds) or .xyz file to write")
+    parser.add_argument("--seed", metavar="S", default="0", help="of the noise (0)")
+    parser.add_argument("--steps", metavar="K", help="steps of the sampler; fewer are faster and worse")
+    parser.add_argument("--atoms", metavar="K", help="atoms of each molecule (as frequent as in the training set)")
+    parser.add_argument("--given", metavar="X", help="the property that a conditional network shall aim at")
+    parser.add_argument("--batch", metavar="K", default="250", help="molecules at once (250)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    parser.add_argument("--json", action="store_true", help="print the numbers as one JSON object on the last line")
+    given = parser.read(argv)
+    wanted = {name: _number(f"--{name}", getattr(given, name), int, least=1) for name in ("steps", "atoms", "batch")
+              if getattr(given, name) is not None}
+    count, seed = _number("-n", given.n, int, least=1), _number("--seed", given.seed, int, least=0)
+    aim = None if given.given is None else _number("--given", given.given, float)
+
+    from ponita_edu.tasks.sampling import sample_to_file
+
+    result = sample_to_file(Path(given.checkpoint), Path(given.out), given.overwrite, count=count, seed=seed, given=aim,
+                            progress=sys.stderr.isatty(), **wanted)
+    print("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else
+                    f"{name.replace('_', ' ')}: {value}" for name, value in result.items()))
+    if given.json:
+        print(jsonlib.dumps(result))
+    return 0
+
+
 def _simulate(argv: list[str]) -> int:
     parser = _parser("simulate", "Simulate charged particles; the defaults are those of the benchmark.")
     parser.add_argument("system", help="nbody")
@@ -174,7 +205,8 @@ def _lab(argv: list[str]) -> int:
 
 
 def _parser(command: str, description: str) -> Parser:
-    usage = {"train": "TASK [options]", "evaluate": "CHECKPOINT [options]", "simulate": "nbody --out FILE [options]"}
+    usage = {"train": "TASK [options]", "evaluate": "CHECKPOINT [options]", "simulate": "nbody --out FILE [options]",
+             "sample": "CHECKPOINT --out FILE [options]"}
     return Parser(prog=f"ponita-edu {command}", usage=f"ponita-edu {command} {usage.get(command, '[options]')}",
                   description=description, allow_abbrev=False)
 

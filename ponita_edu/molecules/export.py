@@ -17,8 +17,8 @@ def check_target(path: str | Path, overwrite: bool = False) -> Path:
     """``path`` as a place to write molecules to, before the work of making them.
 
     Raises:
-        ValueError: on another ending than .sdf or .xyz, a folder that is not there, or a file that is.
-        ImportError: for .sdf without RDKit.
+        ValueError: on another ending than .sdf or .xyz, a folder that is not there, a file that is, or for .sdf without
+            RDKit.
     """
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
@@ -28,7 +28,10 @@ def check_target(path: str | Path, overwrite: bool = False) -> Path:
     if path.is_dir() or (path.exists() and not overwrite):
         raise ValueError(f"{path} exists already. Choose another name, or allow overwriting.")
     if path.suffix.lower() == ".sdf":
-        rdkit()
+        try:
+            rdkit()
+        except ImportError as error:
+            raise ValueError(f"{path} needs bonds. {error} Or write an .xyz file.") from None
     return path
 
 

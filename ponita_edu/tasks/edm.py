@@ -43,11 +43,11 @@ class EDM(Diffusion):
         self.steps = steps
         self.gamma = polynomial_2(steps, precision)["gamma"]
 
-    def alpha(self, t: Int[Tensor, " molecules"]) -> Float[Tensor, " molecules"]:
+    def alpha(self, t: Int[Tensor, "*molecules"]) -> Float[Tensor, "*molecules"]:
         """α_t, in float64."""
         return torch.sigmoid(-self.gamma[t.cpu()]).sqrt()
 
-    def sigma(self, t: Int[Tensor, " molecules"]) -> Float[Tensor, " molecules"]:
+    def sigma(self, t: Int[Tensor, "*molecules"]) -> Float[Tensor, "*molecules"]:
         """σ_t, in float64."""
         return torch.sigmoid(self.gamma[t.cpu()]).sqrt()
 

@@ -61,7 +61,7 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
     return _finish(out, module, task, network, {
         "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": config.seed,
         "metrics": {f"test_{metric}": errors[metric], f"val_{metric}": state.best_error,
-                    **{f"test_{k}": v for k, v in errors.items() if k != metric}},
+                    **{f"test_{k}": v for k, v in errors.items() if k != metric}, **task.final(network)},
         "baselines": module.baselines(task), "metric": metric, "parameters": count(network),
         "minutes": round(state.minutes, 3), "steps": state.step, "steps_of_preset": total_steps(task, config),
         "complete": state.step == total_steps(task, config), "test_graphs": task.size("test"),
@@ -99,7 +99,7 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
     result = {
         "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": seed,
         "metrics": {**{f"test_{k}": v for k, v in errors.items()},
-                    **{f"rotated_test_{k}": v for k, v in rotated.items()}},
+                    **{f"rotated_test_{k}": v for k, v in rotated.items()}, **task.final(network)},
         "baselines": module.baselines(task), "metric": task.selects, "parameters": count(network),
         "minutes": round((time.monotonic() - started) / 60, 3), "test_graphs": graphs,
         "data": "the task's own test set" if data is None else str(data), "checkpoint": str(path),
@@ -201,6 +201,8 @@ def table(result: dict[str, Any]) -> str:
     lines = ["  ".join([f"{name:{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(cells, widths[1:], strict=True))])
              for name, *cells in rows]
     lines.insert(1, "-" * len(lines[0]))
+    lines += [f"{name.replace('_', ' ')}: {value:.4g}" for name, value in result["metrics"].items()
+              if not name.startswith(("test_", "val_", "rotated_"))]
     return "\n".join(line.rstrip() for line in lines)
 
 

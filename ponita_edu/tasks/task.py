@@ -3,6 +3,7 @@
 import math
 import time
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,10 @@ class Task(ABC):
     @abstractmethod
     def errors(self, network: nn.Module, graphs: Graphs) -> dict[str, Float[Tensor, " graphs"]]:
         """Errors of each graph by name, with units in the names; their means over a split are reported."""
+
+    def final(self, network: nn.Module) -> dict[str, Any]:
+        """What else is measured once on a trained network, beside the errors."""
+        return {}
 
     def order(self, random: torch.Generator) -> Int[Tensor, " graphs"]:
         """The training graphs in the order in which an epoch's batches are cut from them."""
