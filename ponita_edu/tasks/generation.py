@@ -160,3 +160,16 @@ def task_on(path: str | Path, settings: GenerationSettings) -> GenerationTask:
 def baselines(task: GenerationTask, split: str = "test") -> dict[str, float]:
     """None: errors of different diffusions cannot be compared, and stability has no simple prediction."""
     return {}
+
+
+def picture(task: GenerationTask, network: nn.Module, split: str = "test") -> Any:
+    """A matplotlib figure of some samples (a conditional model aims at the test set's median).
+
+    Raises:
+        ImportError: without matplotlib and the rest of the course extra.
+    """
+    from ponita_edu.viz.generation import gallery
+
+    given = None if task.values is None else float(task.values[task.rows[split]].median())
+    samples = sample(network, SHOWN, 0, given=given)
+    return gallery(samples.numbers, samples.pos, samples.offsets)
