@@ -66,7 +66,7 @@ def test_sample_does_not_overwrite_before_it_has_worked(folders, tmp_path, capsy
 
 
 def test_models_without_sizes_or_with_a_missing_property_are_refused():
-    with pytest.raises(ValueError, match="not trained. Train it first"):
+    with pytest.raises(ValueError, match=r"not trained\. Train it first"):
         sample(MoleculeModel(TINY, 0), 3)
     conditional = MoleculeModel(replaced(TINY, {"condition": "alpha"}), 0)
     conditional.size_counts[5] = 1
@@ -93,5 +93,5 @@ def test_bad_settings_are_refused(name, value, message):
 
 
 def test_data_of_your_own_is_refused_with_the_reason():
-    with pytest.raises(ValueError, match="judged by its samples. Leave --data out"):
+    with pytest.raises(ValueError, match=r"judged by its samples\. Leave --data out"):
         generation.task_on("x.npz", PRESETS["quick"])

@@ -4,6 +4,7 @@ The recorded numbers (six molecules with fixed noise and made-up network outputs
 """
 
 from functools import partial
+from itertools import pairwise
 from math import log, pi
 from pathlib import Path
 
@@ -140,9 +141,8 @@ def test_edm_sampler_makes_a_gaussian_of_the_right_width():
         alpha, sigma = layout.per_atom(edm.alpha(t), z), layout.per_atom(edm.sigma(t), z)
         return sigma * z / (alpha**2 * s**2 + sigma**2)
 
-    for step in edm.path(best, layout, partial(layout.noise, edm.features, random, LIKE), 100):
-        pass
-    width = (step.state[:, :3].square().sum() / (3 * 4 * 200)).sqrt()
+    *_, last = edm.path(best, layout, partial(layout.noise, edm.features, random, LIKE), 100)
+    width = (last.state[:, :3].square().sum() / (3 * 4 * 200)).sqrt()
     assert abs(width / s - 1) < 0.05
 
 
@@ -187,7 +187,7 @@ def test_karras_sampler_makes_a_gaussian_of_the_right_width_at_second_order(chur
         assert abs(width(40) - 1) < 0.05
         return
     errors = [abs(width(steps) - 1) for steps in (20, 40, 80)]
-    assert errors[2] < 2e-3 and all(3 < a / b < 5 for a, b in zip(errors, errors[1:], strict=False))
+    assert errors[2] < 2e-3 and all(3 < a / b < 5 for a, b in pairwise(errors))
 
 
 def test_karras_presets_start_as_wide_as_the_data():
