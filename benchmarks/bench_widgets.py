@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=1 python -m pytest benchmarks/bench_widgets.py
 
-The bound of 100 ms is for 95 % of the updates on two quiet cores; on a busy machine measure processor time instead,
-with --benchmark-timer=time.process_time. What the browser adds is not measured. Where a list of values is long, each is
-new to the widget; repulsion grids come from its background thread, which the last benchmark times.
+The bound of 100 ms (150 where a network is asked) is for 95 % of the updates on two quiet cores; on a busy machine
+measure processor time instead, with --benchmark-timer=time.process_time. What the browser adds is not measured. Where a
+list of values is long, each is new to the widget; repulsion grids come from its background thread, which the last
+benchmark times.
 """
 
 from itertools import cycle
@@ -17,8 +18,10 @@ from ponita_edu.viz import grids
 from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
+from ponita_edu.viz.rotation_check import RotationCheck
 
 BOUND = 0.1  # s
+ASKS_A_NETWORK = 0.15  # s; the molecule has 21 atoms
 SIZES = range(60, 20, -1)
 ANGLES = (10, 40, 70)
 BOTH = (True, False)
@@ -42,6 +45,13 @@ CASES = {  # widget, its state, control, values
     "lift, factor": (LiftExplorer, {}, "factor", BOTH),
     "lift, centred": (LiftExplorer, {"leak": 1.0}, "centred", BOTH),
     "lift, exact": (LiftExplorer, {}, "exact", BOTH),
+    "check, turn": (RotationCheck, {}, "turn_z", ANGLES),
+    "check, tilt, grid moves": (RotationCheck, {"move_grid": True}, "tilt_x", ANGLES),
+    "check, turn, 60 directions": (RotationCheck, {"family": "fibonacci", "n": 60}, "turn_z", ANGLES),
+    "check, turn, full": (RotationCheck, {"network": "full, signed"}, "turn_z", ANGLES),
+    "check, turn, lifted edges": (RotationCheck, {"network": "lifted edges"}, "turn_z", ANGLES),
+    "check, turn, positions": (RotationCheck, {"network": "positions only"}, "turn_z", ANGLES),
+    "check, snap": (RotationCheck, {"turn_z": 70}, "snap", BOTH),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
 }
 
@@ -51,7 +61,7 @@ def drawn(widget):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_95_percent_of_updates_stay_below_100_ms(benchmark, case):
+def test_95_percent_of_updates_stay_below_the_bound(benchmark, case):
     make, state, control, values = CASES[case]
     grids.warm_up().join()
     widget = make()
@@ -70,10 +80,10 @@ def test_95_percent_of_updates_stay_below_100_ms(benchmark, case):
     late = float(np.quantile(benchmark.stats.stats.data, 0.95))
     benchmark.extra_info["95 %, ms"] = round(1000 * late, 1)
     print(f"{case}: median {1000 * benchmark.stats.stats.median:.1f} ms, 95 % {1000 * late:.1f} ms")
-    assert late < BOUND and widget.error_box.value == ""
+    assert late < (ASKS_A_NETWORK if make is RotationCheck else BOUND) and widget.error_box.value == ""
 
 
-@pytest.mark.parametrize("make", [GridExplorer, LiftExplorer, PairExplorer])
+@pytest.mark.parametrize("make", [GridExplorer, LiftExplorer, PairExplorer, RotationCheck])
 def test_widget_is_made_within_a_second(benchmark, make):
     grids.warm_up().join()
     benchmark.pedantic(make, rounds=5, warmup_rounds=1)

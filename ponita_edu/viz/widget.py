@@ -23,7 +23,8 @@ class Explorer(widgets.VBox):
     ``report()``, HTML that stands below the controls.
 
     Whatever a control says last is what is shown: while one drawing runs, further changes only ask for one more.
-    An error in ``scene()`` or ``report()`` is shown in the widget, and the picture stays as it was.
+    An error in ``scene()`` or ``report()`` is shown in the widget; the picture stays as it was, the report, whose
+    numbers would belong to other values than the controls show, goes.
     """
 
     explanation = ""
@@ -133,6 +134,7 @@ class Explorer(widgets.VBox):
             _set(self.report_box, f"<div role='status' style='line-height:1.5'>{report}</div>" if report else "")
             _set(self.error_box, "")
         except Exception as error:  # whatever it is, the reader must see it, and the widget go on
+            _set(self.report_box, "")
             style = f"color:#a33c00;border-left:4px solid {theme.BAD};padding:4px 8px"
             _set(self.error_box, f"<div role='alert' style='{style}'><b>{type(error).__name__}</b>: "
                                  f"{html.escape(str(error))}</div>")

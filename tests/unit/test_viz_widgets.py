@@ -52,9 +52,9 @@ def test_error_is_shown_and_the_last_picture_stays():
     widget.place.value = 4
     widget.place.value = 10
     assert "ValueError" in widget.error_box.value and "place &lt;10&gt; is taken" in widget.error_box.value
-    assert widget.pictures[0].data[0].x[0] == 4
+    assert widget.pictures[0].data[0].x[0] == 4 and widget.report_box.value == ""  # no number of other values
     widget.place.value = 5
-    assert widget.error_box.value == "" and widget.pictures[0].data[0].x[0] == 5
+    assert widget.error_box.value == "" and widget.pictures[0].data[0].x[0] == 5 and "at 5" in widget.report_box.value
 
 
 def test_change_during_a_drawing_is_drawn_last_and_not_nested():
