@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
-
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,8 @@ class Law:
     """
 
     label: str
-    x: Sequence[float]
-    errors: Sequence[Sequence[float]]
+    x: Sequence[Real]
+    errors: Sequence[Sequence[Real]]
     slope: float
     error: float
 
@@ -33,16 +32,16 @@ class Law:
     def __str__(self) -> str:
         return f"{self.label}: slope {self.slope:.2f} ± {self.error:.2f}"
 
-    def within(self, value: float, times: float = 3.0) -> bool:
+    def within(self, value: Real, times: Real = 3) -> bool:
         """Whether a slope is compatible with this one: at most so many standard errors away."""
         return abs(self.slope - value) <= times * self.error
 
 
-def fit_law(label: str, x: Sequence[float], errors: Sequence[Sequence[float]], seed: int = 0) -> Law:
-    """Least squares of the mean over networks of log error on log x.
+def fit_law(label: str, x: Sequence[Real], errors: Sequence[Sequence[Real]]) -> Law:
+    """Least squares of log error on log x, a slope for each network; their mean, and the larger of two standard errors.
 
-    The standard error is that of 1,000 bootstrap samples which draw networks *and* values of x with replacement: a
-    slope is uncertain because other weights would give other errors, and because the points do not lie on a line.
+    One is the spread of the networks' slopes over √networks: other weights would give another slope. The other is that
+    of the straight line through the means over networks: the points do not lie on it, others would give another slope.
 
     Args:
         errors: [x, networks], positive.
@@ -56,18 +55,12 @@ def fit_law(label: str, x: Sequence[float], errors: Sequence[Sequence[float]], s
                          f"for {len(x)} values of x. Measure at more values.")
     if not ((y > 0) & np.isfinite(y)).all():
         raise ValueError("errors must be positive and finite: a law of errors that are 0 has no slope.")
-    log_x, log_y = np.log(np.asarray(x, dtype=np.float64)), np.log(y)
-    rng = np.random.default_rng(seed)
-    networks = rng.integers(y.shape[1], size=(RESAMPLES, y.shape[1]))
-    points = rng.integers(len(x), size=(RESAMPLES, len(x)))
-    means = log_y[:, networks].mean(-1).T  # [resamples, x]
-    slopes = _slope(log_x[points], np.take_along_axis(means, points, axis=1))
-    return Law(label, tuple(x), tuple(map(tuple, y.tolist())), float(_slope(log_x, log_y.mean(1))),
-               float(np.nanstd(slopes, ddof=1)))
-
-
-def _slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Along the last axis; NaN where all x are equal."""
-    x = x - x.mean(-1, keepdims=True)
-    spread = (x * x).sum(-1)
-    return (x * (y - y.mean(-1, keepdims=True))).sum(-1) / np.where(spread > 1e-12, spread, np.nan)
+    log_x = np.log(np.asarray(x, dtype=np.float64))
+    centred, log_y = log_x - log_x.mean(), np.log(y) - np.log(y).mean(0)
+    spread = float(centred @ centred)
+    slopes = centred @ log_y / spread  # [networks]
+    slope = float(slopes.mean())
+    off = log_y.mean(1) - slope * centred
+    line = float(off @ off / (len(x) - 2) / spread) ** 0.5
+    networks = float(slopes.std(ddof=1)) / len(slopes) ** 0.5 if len(slopes) > 1 else 0.0
+    return Law(label, tuple(x), tuple(map(tuple, y.tolist())), slope, max(line, networks))
