@@ -114,6 +114,13 @@ class Graphs:
             object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes))
         return self._mutual
 
+    def joined_by(self, pairs: MutualEdges) -> "Graphs":
+        """The same batch with these edges, taken at their word: each pair both ways, and self loops."""
+        there = torch.stack((pairs.source, pairs.target))
+        new = self._replace(edge_index=torch.cat((there, there.flip(0), pairs.loops.expand(2, -1)), dim=1))
+        object.__setattr__(new, "_mutual", pairs)
+        return new
+
     def moved(self, motion: Motion) -> "Graphs":
         """The same batch after a motion: one for all graphs, or one for each (leading axis ``num_graphs``)."""
         if not isinstance(motion, Motion) or motion.dim != self.dim or motion.rotation.dim() > 3:

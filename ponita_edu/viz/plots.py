@@ -84,3 +84,17 @@ def plot_forces(
     for axes in (left, right):
         axes.legend(fontsize=9, frameon=False)
     return figure
+
+
+def plot_parity(truth: Float[np.ndarray, " graphs"], predicted: Float[np.ndarray, " graphs"], name: str, unit: str
+                ) -> Figure:
+    """Predicted against true values, a point each, and the diagonal where they are equal."""
+    figure = Figure(figsize=(4.6, 4.3), dpi=theme.DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.plot(truth, predicted, ".", ms=3, alpha=0.5, color=theme.BLUE)
+    ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
+    axes.plot(ends, ends, color=theme.GREY, lw=1)
+    axes.set(xlabel=f"true {name} ({unit})", ylabel=f"predicted {name} ({unit})",
+             title=f"mean absolute error {np.abs(predicted - truth).mean():.3g} {unit}")
+    axes.set_aspect("equal")
+    return figure
