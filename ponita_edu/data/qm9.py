@@ -80,7 +80,7 @@ class QM9:
         """How many H, C, N, O, F each molecule has."""
         return count_elements(self.numbers, self.sizes)
 
-    def molecule(self, row: int) -> tuple[tuple[str, ...], Float[ndarray, "atoms 3"]]:
+    def molecule(self, row: int | np.integer) -> tuple[tuple[str, ...], Float[ndarray, "atoms 3"]]:
         """Element symbols and positions (Å) of one molecule."""
         atoms = slice(*self.offsets[row : row + 2])
         return tuple(ELEMENTS[int(z)] for z in self.numbers[atoms]), self.pos[atoms]

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.packed import PackedMolecules, pack
 from ponita_edu.data.qm9 import QM9, UNITS, load_qm9, load_subset
-from ponita_edu.geometry.grids import make_grid
 from ponita_edu.geometry.invariants import safe_norm
-from ponita_edu.nn.ponita import Ponita, PonitaConfig
+from ponita_edu.nn.ponita import Ponita
+from ponita_edu.tasks.parts import network_of
 from ponita_edu.tasks.qm9_config import QM9Model, QM9Settings
 from ponita_edu.tasks.task import Task
 
@@ -79,18 +79,20 @@ class QM9Task(Task):
         targets: one value a molecule, in the unit of ``UNITS``.
         target: its name.
         model: the settings that say what is added to the network.
+        note: what a reader of the result should know.
     """
 
     def __init__(self, molecules: dict[str, PackedMolecules], targets: dict[str, Float64[Tensor, " molecules"]],
-                 target: str, model: QM9Model):
-        self.molecules, self.targets, self.target, self.model = molecules, targets, target, model
+                 target: str, model: QM9Model, note: str = ""):
+        self.molecules, self.targets, self.target, self.model, self.note = molecules, targets, target, model, note
         unit, self.factor = _FACE[UNITS[target]]
         self.selects = f"mae_{unit}"
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "QM9Task":
         """The same task with its data on another device, positions in another dtype; targets stay in float64."""
         return QM9Task({name: m.to(device, dtype) for name, m in self.molecules.items()},
-                       {name: y.to(device) for name, y in self.targets.items()}, self.target, self.model)
+                       {name: y.to(device) for name, y in self.targets.items()}, self.target, self.model,
+                       self.note)
 
     def size(self, split: str) -> int:
         """Number of molecules."""
@@ -145,16 +147,23 @@ def load(settings: QM9Settings, progress: bool = True) -> QM9Task:
     data = settings.data
     whole = load_subset() if data.source == "subset" else load_qm9(progress=progress)
     rows = {name: part[: getattr(data, name)] for name, part in whole.splits("dimenet").items()}
+    note = ("Trained and tested on a part of QM9: not to be compared with published errors." if whole.subset
+            or len(rows["test"]) < 10_831 else "")
     return QM9Task({name: pack_rows(whole, part, settings.model) for name, part in rows.items()},
                    {name: torch.from_numpy(whole.targets[data.target][part]) for name, part in rows.items()},
-                   data.target, settings.model)
+                   data.target, settings.model, note)
 
 
 def pack_rows(data: QM9, rows: Int[np.ndarray, " rows"], model: QM9Model) -> PackedMolecules:
-    """Some molecules, with the pairs that the network of the settings wants: lifted edges are bonds always."""
+    """Some molecules of a data set, see ``pack_for``."""
     atoms = np.concatenate([np.arange(*data.offsets[row : row + 2]) for row in rows])
-    return pack(data.numbers[atoms], data.pos[atoms], data.sizes[rows],
-                "bonds" if model.method == "edges" else model.graph, model.cutoff)
+    return pack_for(model, data.numbers[atoms], data.pos[atoms], data.sizes[rows])
+
+
+def pack_for(model: QM9Model, numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 3"],
+             sizes: Int[np.ndarray, " molecules"]) -> PackedMolecules:
+    """Molecules with the pairs that the network of the settings wants; edges to lift are bonds always."""
+    return pack(numbers, pos, sizes, "bonds" if model.method == "edges" else model.graph, model.cutoff)
 
 
 def build(model: QM9Model, seed: int | None = None) -> QM9Network:
@@ -163,14 +172,11 @@ def build(model: QM9Model, seed: int | None = None) -> QM9Network:
     Raises:
         ValueError: on settings that do not go together.
     """
-    bundle, lifted, norm = model.method == "ponita", model.method == "edges", model.output == "norm"
-    radius = {"complete": _FAR if lifted else None, "cutoff": model.cutoff, "bonds": None}[model.graph]
-    config = PonitaConfig(
-        scalars_in=5, scalars_out=0 if norm else 1, vectors_out=int(norm), level="graph", radius=radius,
-        space="bundle" if bundle else model.method, hidden=model.hidden, basis=model.basis, layers=model.layers,
-        widening=model.widening, degree=model.degree, layer_scale=model.layer_scale, readout=model.readout,
-    )
-    return QM9Network(Ponita(config, make_grid(model.grid, model.orientations) if bundle else None, seed=seed))
+    norm = model.output == "norm"
+    complete = _FAR if model.method == "edges" else None
+    radius = {"complete": complete, "cutoff": model.cutoff, "bonds": None}[model.graph]
+    return QM9Network(network_of(model, seed, radius, "graph", scalars_in=5, scalars_out=int(not norm),
+                                 vectors_out=int(norm)))
 
 
 def baselines(task: QM9Task, split: str = "test") -> dict[str, float]:
@@ -208,8 +214,7 @@ def task_on(path: str | Path, settings: QM9Settings) -> QM9Task:
                          f"size, but has {len(numbers)} atoms, {len(sizes)} sizes that add up to {sizes.sum()}, and "
                          f"{len(y)} targets.")
     model = settings.model
-    molecules = pack(numbers, pos.astype(np.float32), sizes, "bonds" if model.method == "edges" else model.graph,
-                     model.cutoff)
+    molecules = pack_for(model, numbers, pos.astype(np.float32), sizes)
     return QM9Task({"test": molecules}, {"test": torch.from_numpy(y.astype(np.float64))}, target, model)
 
 

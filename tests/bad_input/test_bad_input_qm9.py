@@ -1,10 +1,18 @@
 """Bad input to the QM9 data and task is refused with the argument, what came, what was expected and the repair."""
 
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import ponita_edu
 from ponita_edu.data import qm9, qm9_csv
+from ponita_edu.molecules.predict import predict, read_xyz
+from ponita_edu.tasks import checkpoint
+from ponita_edu.tasks import qm9 as qm9_task
+from ponita_edu.tasks.qm9_config import PRESETS
+from ponita_edu.tasks.settings import replaced, to_dict
 
 
 def test_missing_package_is_named_with_the_repair(tmp_path, monkeypatch):
@@ -35,3 +43,66 @@ def test_data_dir_that_is_a_file(tmp_path):
 def test_unknown_split():
     with pytest.raises(ValueError, match="name must be 'dimenet' or 'edm', but is 'random'"):
         qm9.load_subset().splits("random")
+
+
+# ------------------------------------------------------------------------------------------------- settings and files
+@pytest.mark.parametrize("changes, words", [
+    ({"data.target": "U0_atoms"}, "target 'U0_atoms' is not known; did you mean U0_atom[?] Known: mu, alpha"),
+    ({"model.output": "norm"}, "model.output norm is never negative, which suits mu only, but data.target is U0_atom"),
+    ({"model.output": "norm", "data.target": "mu", "model.method": "positions"}, "needs vectors.*Use ponita or edges"),
+    ({"model.cutoff": 0}, "cutoff must be above 0"),
+    ({"data.train": 110_001}, "train must be at least 1 and at most 110000"),
+    ({"data.train": 10}, "train.batch_size must be at most data.train, 10"),
+])
+def test_settings_that_make_no_sense(changes, words):
+    with pytest.raises(ValueError, match=words):
+        replaced(PRESETS["quick"], changes)
+
+
+def test_file_to_evaluate_on(tmp_path):
+    with pytest.raises(ValueError, match="cannot be read"):
+        qm9_task.task_on(tmp_path / "none.npz", PRESETS["quick"])
+    np.savez(tmp_path / "a.npz", numbers=np.array([1, 1]), pos=np.zeros((2, 3)), sizes=np.array([2]))
+    with pytest.raises(ValueError, match="lacks U0_atom; it needs numbers, pos, sizes, U0_atom"):
+        qm9_task.task_on(tmp_path / "a.npz", PRESETS["quick"])
+    np.savez(tmp_path / "b.npz", numbers=np.array([1, 1]), pos=np.zeros((2, 3)), sizes=np.array([3]),
+             U0_atom=np.zeros(1))
+    with pytest.raises(ValueError, match="as many atoms as sizes adds up to"):
+        qm9_task.task_on(tmp_path / "b.npz", PRESETS["quick"])
+
+
+# ------------------------------------------------------------------------------------------------- own molecules
+@pytest.fixture(scope="module")
+def checkpoint_of_qm9(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("qm9") / "model"
+    s = replaced(PRESETS["quick"], {"model.hidden": 4, "model.basis": 4, "model.layers": 1})
+    checkpoint.write(folder, qm9_task.build(s.model).state_dict(), {"task": "qm9", "settings": to_dict(s)})
+    return folder
+
+
+@pytest.mark.parametrize("molecules, words", [
+    ([], "at least one molecule, but is empty"),
+    ([(("C", "Cl"), np.zeros((2, 3)))], "must consist of H, C, N, O, F.*number 0 has the symbols 'CCl'"),
+    ([(("C", "H"), np.zeros((3, 3)))], r"positions of shape \[3, 3\]"),
+    (["C1CC"], "'C1CC' is no SMILES to RDKit"),
+    (["molecule.xyz"], "For a file give its path alone"),
+    ("none.xyz", "none.xyz cannot be read: No such file.*Give an .xyz file, or a list of SMILES"),
+])
+def test_molecules_that_cannot_be_predicted(checkpoint_of_qm9, molecules, words):
+    pytest.importorskip("rdkit")
+    with pytest.raises(ValueError, match=words):
+        predict(checkpoint_of_qm9, molecules)
+
+
+@pytest.mark.parametrize("text, line", [
+    ("3\n\nH 0 0 0\nH 0 0 1\n", 1), ("hello\n", 1), ("1\n\nH 0 x 0\n", 2), ("1\n\nH 0 nan 0\n", 2),
+])
+def test_xyz_file_at_fault(tmp_path, text, line):
+    (tmp_path / "bad.xyz").write_text(text)
+    with pytest.raises(ValueError, match=f"is no .xyz file at line {line}"):
+        read_xyz(tmp_path / "bad.xyz")
+
+
+def test_checkpoint_of_another_task():
+    with pytest.raises(ValueError, match=r"must be of the task qm9, but .* is of nbody"):
+        predict(Path(ponita_edu.__file__).parent / "assets/checkpoints/nbody_quick", ["C"])

@@ -7,7 +7,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.plots import plot_trajectories
+from ponita_edu.viz.plots import plot_forces, plot_parity, plot_trajectories
 
 RNG = np.random.default_rng(0)
 TRUTH, PREDICTED = RNG.normal(size=(2, 7, 5, 3)), RNG.normal(size=(2, 5, 3))
@@ -24,3 +24,10 @@ def test_plot_trajectories_draws_ways_and_predicted_ends():
         np.testing.assert_array_equal([c.get_xydata()[0] for c in crosses], PREDICTED[k, :, :2])
         assert [w.get_color() == theme.POSITIVE for w in ways] == (CHARGES[k] > 0).tolist()
         assert axes.get_title().endswith(f"{((PREDICTED[k] - TRUTH[k, -1]) ** 2).mean():.2g}")
+
+
+def test_plot_parity_draws_the_points_and_their_mean_error():
+    truth, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
+    axes = plot_parity(truth, predicted, "gap", "eV").axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), np.stack((truth, predicted), axis=1))
+    assert axes.get_title() == "mean absolute error 0.5 eV" and "gap (eV)" in axes.get_xlabel()
