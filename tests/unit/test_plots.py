@@ -7,7 +7,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.plots import plot_forces, plot_parity, plot_trajectories
+from ponita_edu.viz.plots import plot_parity, plot_trajectories
 
 RNG = np.random.default_rng(0)
 TRUTH, PREDICTED = RNG.normal(size=(2, 7, 5, 3)), RNG.normal(size=(2, 5, 3))
