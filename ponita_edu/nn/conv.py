@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+SMALL_GRID = 8  # up to so many orientations one product is quicker than a matrix product for each channel
+
 
 class Pairs(NamedTuple):
     """What the convolutions of a network share: who sends to whom, and the kernel basis of each pair.
@@ -86,6 +88,8 @@ class FiberConv(nn.Module):
 
     def forward(self, y: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
         kernel = self.kernel(pairs.fiber_basis) * pairs.weights[:, None]
+        if len(kernel) <= SMALL_GRID:
+            return (kernel * y[:, None]).sum(2)
         return torch.einsum("poc,noc->npc", kernel, y)
 
 

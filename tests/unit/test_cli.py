@@ -104,12 +104,13 @@ def test_every_setting_has_an_option_with_help(capsys):
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_config_files_are_the_presets(preset):
-    content = read_yaml(ROOT / "configs" / f"nbody_{preset}.yaml")
-    assert content.pop("task") == "nbody" and content.pop("preset") == preset
-    other = PRESETS["nbody"]["paper" if preset == "quick" else "quick"]
-    assert differences(replaced(PRESETS["nbody"][preset], content), PRESETS["nbody"][preset]) == []
-    named = differences(replaced(other, content), PRESETS["nbody"][preset])  # what the file leaves to its preset
+@pytest.mark.parametrize("task", ["nbody", "md17"])
+def test_config_files_are_the_presets(task, preset):
+    content = read_yaml(ROOT / "configs" / f"{task}_{preset}.yaml")
+    assert content.pop("task") == task and content.pop("preset") == preset
+    other = PRESETS[task]["paper" if preset == "quick" else "quick"]
+    assert differences(replaced(PRESETS[task][preset], content), PRESETS[task][preset]) == []
+    named = differences(replaced(other, content), PRESETS[task][preset])  # what the file leaves to its preset
     assert all(n.split(" ")[0] in ("preset", "train.checkpoint_minutes", "train.max_minutes", "train.threads")
                for n in named)
 
