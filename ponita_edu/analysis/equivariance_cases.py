@@ -84,7 +84,7 @@ CLAIMS = (
 )
 
 
-def claim_rows(networks: int = 2) -> list[dict[str, Any]]:
+def claim_rows(networks: int = 1) -> list[dict[str, Any]]:
     """For each of ``CLAIMS``: relative L2 error in float64, the worst of outputs and motions, of the best network
     (``least``) and of the worst (``largest``)."""
     rows = []
@@ -147,7 +147,7 @@ PRECISE = (
 )
 
 
-def precision_rows(networks: int = 2) -> list[dict[str, Any]]:
+def precision_rows(networks: int = 1) -> list[dict[str, Any]]:
     """Relative L2 error of the vectors, median over motions and networks, in float64, float32 and emulated TF32."""
     rows = []
     for what, kind, motions, move_grid in PRECISE:

@@ -68,7 +68,7 @@ def trained_network(arm: str, seed: int, steps: int, train_size: int, test_size:
     return model
 
 
-def trained_rows(seeds: Sequence[int] = (0,), steps: int = 60, train_size: int = 300, test_size: int = 200,
+def trained_rows(seeds: Sequence[int] = (0,), steps: int = 40, train_size: int = 300, test_size: int = 200,
                  arms: Sequence[str] = tuple(ARMS)) -> list[dict[str, Any]]:
     """For each arm and seed: test MSE as the test systems lie (``mse``) and turned at random (``mse_turned``); relative
     error of equivariance of the displacements with the grid in place, before (``untrained``) and after training."""
@@ -88,7 +88,7 @@ def trained_rows(seeds: Sequence[int] = (0,), steps: int = 60, train_size: int =
     return rows
 
 
-def finer_grids(sizes: Sequence[int] = (14, 26, 50, 110), seeds: Sequence[int] = (0,), steps: int = 60,
+def finer_grids(sizes: Sequence[int] = (14, 26, 50, 110), seeds: Sequence[int] = (0,), steps: int = 40,
                 train_size: int = 300, test_size: int = 200, systems: int = 10) -> list[Law]:
     """Trained on 12 orientations, used on Lebedev grids of more: error of equivariance, and test MSE, against N.
 
