@@ -48,6 +48,9 @@ class Row(NamedTuple):
     kind: str
     layers: int
     seed: int
+    steps: int
+    batch: int
+    rate: float
     hidden: int
     parameters: int
     error: float | None  # root mean square error on the test batch / root mean square of its target
@@ -151,5 +154,5 @@ def compare(task: Task, kind: str, seed: int, parameters: int, steps: int, batch
     if steps:
         milliseconds = train(model, task, steps, batch, rate, seed)
         mse, error = test_errors(model, task)
-    return Row(task.name, kind, model.config.layers, seed, hidden, model.num_parameters, error, mse, milliseconds,
-               saved, flop)
+    return Row(task.name, kind, model.config.layers, seed, steps, batch, rate, hidden, model.num_parameters, error, mse,
+               milliseconds, saved, flop)

@@ -2,6 +2,8 @@
 
     python -m ponita_edu.analysis.separability --out results/separability.json
 
+The file is written after every network; the same command goes on where it stopped.
+
 What a separable layer can represent is derived in ``kernel_rank``; the tasks are in ``kernel_tasks``, the networks and
 how their cost is measured in ``layer_comparison``.
 """
@@ -10,14 +12,13 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from ponita_edu.analysis.kernel_rank import (
@@ -30,20 +31,23 @@ from ponita_edu.analysis.kernel_rank import (
     shares,
     two_layer_error,
 )
-from ponita_edu.analysis.kernel_tasks import Task, force_task, kernel_task, molecule_task, nbody_task
+from ponita_edu.analysis.kernel_tasks import Task, force_task, kernel_task, nbody_task
 from ponita_edu.analysis.layer_comparison import KINDS, Row, compare
+from ponita_edu.tasks.checkpoint import write_json
 
-__all__ = ["Budget", "SeparabilityTable", "crossed_kernel", "kernel_rows", "network_rows", "random_kernel",
-           "separability_table", "separable_error", "summarise", "two_layer_error"]
+__all__ = ["Budget", "Run", "crossed_kernel", "kernel_rows", "network_rows", "plan", "random_kernel", "separable_error",
+           "summarise", "two_layer_error"]
 
 RANKS = (1, 2, 4, 8, 16, 32)
 # crossed: needs r·o and r·o' together; random: another kernel for every seed. Both on fields, with one layer.
 TASKS: dict[str, Callable[[int], Task]] = {
     "crossed kernel": lambda seed: kernel_task(crossed_kernel),
     "random kernel": lambda seed: kernel_task(polynomial_kernel(seed)),
-    "N-body": lambda seed: nbody_task(),
-    "forces": lambda seed: force_task(),
+    "N-body": cache(lambda seed: nbody_task()),
+    "forces": cache(lambda seed: force_task()),
 }
+# So many times the steps of the others take about the time of a full convolution.
+LONGER = {"positions": 5, "separable": 5, "frames": 2}
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,17 @@ class Budget:
 
 
 FULL = {"crossed kernel": Budget(), "random kernel": Budget(), "N-body": Budget(), "forces": Budget(batch=5)}
-MOLECULE = {"molecule": Budget(batch=4)}
-QUICK = {"crossed kernel": Budget(batch=8)}
+QUICK = {"crossed kernel": Budget(5000, 120, 6)}
 
 
-class SeparabilityTable(NamedTuple):
-    """``kernels``: a row for each bandwidth; ``networks``: for each task, kind of network and seed."""
+class Run(NamedTuple):
+    """One network to train."""
 
-    kernels: list[dict]
-    networks: list[Row]
+    task: str
+    kind: str
+    layers: int
+    seed: int
+    budget: Budget
 
 
 def kernel_rows(bandwidths: Iterable[float] = (0.5, 1.0, 2.0, 4.0), seeds: Iterable[int] = range(3), nodes: int = 24
@@ -96,89 +102,112 @@ def kernel_rows(bandwidths: Iterable[float] = (0.5, 1.0, 2.0, 4.0), seeds: Itera
     return rows
 
 
-def network_rows(budgets: dict[str, Budget], seeds: Iterable[int] = range(3), kinds: Iterable[str] = tuple(KINDS),
-                 progress: bool = False, tasks: dict[str, Callable[[int], Task]] = TASKS) -> list[Row]:
-    """Train a network of each kind on every task that has a budget, with every seed.
+def plan(budgets: dict[str, Budget], seeds: Iterable[int] = range(3), kinds: Iterable[str] | None = None,
+         longer: bool = True, rates: dict[str, tuple[float, ...]] | None = None) -> Iterator[Run]:
+    """What is to be trained: every kind with every seed, on every task that has a budget.
 
-    Kernel tasks are learnt with one layer (the separable network with two as well), the others with two.
+    Kernel tasks are learnt with one layer (the separable network with two as well), the others with two. With
+    ``longer``, the cheap kinds are also trained for about the time of the full convolution (``LONGER``). ``rates``
+    are other learning rates to try, by task, with the first seed only.
     """
-    rows, seeds, kinds = [], tuple(seeds), tuple(kinds)
-    for name, budget in budgets.items():
+    seeds = tuple(seeds)
+    kinds = [kind for kind in KINDS if kind != "e3"] if kinds is None else tuple(kinds)
+    for task, budget in budgets.items():
+        layers = (1, 2) if "kernel" in task else (2,)
         for seed in seeds:
-            task = tasks[name](seed)
-            runs = [(kind, layers) for kind in kinds
-                    for layers in ((1, 2) if task.fields and kind == "separable" else (task.layers,))]
-            for kind, layers in runs:
-                row = compare(task, kind, seed, **asdict(budget), layers=layers)._replace(task=name)
-                rows.append(row)
-                if progress:
-                    print(f"{name:15} {kind:10} {layers} layers, seed {seed}: error {row.error:.3f}, "
-                          f"{row.milliseconds:.0f} ms a step", flush=True)
-    return rows
+            for kind in kinds:
+                yield from (Run(task, kind, n, seed, budget) for n in layers if n == layers[0] or kind == "separable")
+                if longer and kind in LONGER:
+                    yield Run(task, kind, layers[0], seed, replace(budget, steps=LONGER[kind] * budget.steps))
+    for task, others in (rates or {}).items():
+        for rate in others:
+            yield from (Run(task, kind, 2, seeds[0], replace(budgets[task], rate=rate)) for kind in kinds)
+
+
+def network_rows(runs: Iterable[Run], tasks: dict[str, Callable[[int], Task]] = TASKS) -> Iterator[Row]:
+    """Train and measure one network after the other."""
+    for run in runs:
+        row = compare(tasks[run.task](run.seed), run.kind, run.seed, **asdict(run.budget), layers=run.layers)
+        yield row._replace(task=run.task)
 
 
 def summarise(rows: list[Row]) -> list[dict]:
-    """Mean and standard deviation over the seeds, for each task, kind and number of layers; costs are means."""
+    """Mean and standard deviation over the seeds, for each task, kind, size and budget; costs are means."""
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.task, row.kind, row.layers), []).append(row)
+        groups.setdefault((row.task, row.kind, row.layers, row.steps, row.rate), []).append(row)
     return [{
-        "task": task, "kind": kind, "layers": layers, "seeds": len(group),
+        "task": task, "kind": kind, "layers": layers, "steps": steps, "rate": rate, "seeds": len(group),
         **{name: _mean([getattr(r, name) for r in group])
            for name in ("error", "mse", "milliseconds", "saved_bytes", "flop", "parameters")},
         **{f"{name}_sd": statistics.stdev(getattr(r, name) for r in group) if len(group) > 1 else None
            for name in ("error", "mse")},
-    } for (task, kind, layers), group in groups.items()]
-
-
-def separability_table(quick: bool = True, seeds: Iterable[int] | None = None, progress: bool = False
-                       ) -> SeparabilityTable:
-    """Both tables.
-
-    Quick: one seed, three bandwidths, the crossed kernel with short training and without the kind "e3", for a notebook
-    (under a minute). Full: three seeds and all four tasks (about a quarter of an hour on one core).
-    """
-    if quick:
-        seeds = (0,) if seeds is None else tuple(seeds)
-        kinds = [kind for kind in KINDS if kind != "e3"]
-        return SeparabilityTable(kernel_rows((0.5, 1.0, 2.0), seeds), network_rows(QUICK, seeds, kinds, progress))
-    seeds = range(3) if seeds is None else tuple(seeds)
-    return SeparabilityTable(kernel_rows(seeds=seeds), network_rows(FULL, seeds, progress=progress))
+    } for (task, kind, layers, steps, rate), group in groups.items()]
 
 
 def main() -> None:
-    """Write the full table, with what is needed to judge and repeat it."""
+    """Write both tables, with what is needed to judge and repeat them."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="the notebook's version")
-    parser.add_argument("--molecule", type=Path, help="only the forces on one molecule, from an npz file with coords, "
-                        "forces and nuclear_charges as in rMD17")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file to write, or to go on with")
+    parser.add_argument("--quick", action="store_true", help="only the notebook's version, under a minute")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    wall, cpu = time.perf_counter(), time.process_time()
+    torch.set_num_threads(1)
     seeds = (0,) if args.quick else (0, 1, 2)
-    budgets = MOLECULE if args.molecule else QUICK if args.quick else FULL
-    command = "python -m ponita_edu.analysis.separability" + " --quick" * args.quick
-    if args.molecule:
-        with np.load(args.molecule) as file:
-            coords, forces = (torch.from_numpy(file[key]).float() for key in ("coords", "forces"))
-            task = molecule_task(coords, forces, torch.from_numpy(file["nuclear_charges"]).long())
-        command += f" --molecule {args.molecule.name}"
-        tasks = {"molecule": lambda seed: task}
-        table = SeparabilityTable([], network_rows(budgets, seeds, progress=True, tasks=tasks))
-    else:
-        table = separability_table(args.quick, seeds, progress=True)
-    about = {
-        "command": f"{command} --out {args.out.name}", "commit": _commit(), "seeds": seeds,
-        "device": f"CPU, {platform.machine()}", "threads": args.threads,
-        "minutes": round((time.perf_counter() - wall) / 60, 1),
-        "processor_minutes": round((time.process_time() - cpu) / 60, 1),
-        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "budgets": {name: asdict(budget) for name, budget in budgets.items()}, "kinds": KINDS,
-    }
-    args.out.write_text(json.dumps({"about": about, "kernels": table.kernels, "summary": summarise(table.networks),
-                                    "networks": [row._asdict() for row in table.networks]}, indent=1) + "\n")
+    runs = list(plan(QUICK, seeds) if args.quick else plan(FULL, seeds, rates={"N-body": (0.003, 0.03)}))
+    try:
+        table = _open(args.out, runs)
+    except ValueError as error:
+        parser.error(str(error))
+    start, before = time.perf_counter(), table["about"].get("minutes", 0.0)
+    rows = [Row(**row) for row in table["networks"]]
+    about = run_facts(table["about"].get("commit"), "python -m ponita_edu.analysis.separability"
+                      + " --quick" * args.quick + f" --out results/{args.out.name}", seeds)
+
+    def save() -> None:
+        about["minutes"] = round(before + (time.perf_counter() - start) / 60, 2)
+        write_json(args.out, {"about": about, "kernels": table["kernels"], "summary": summarise(rows),
+                              "networks": [row._asdict() for row in rows]})
+
+    if not table["kernels"]:
+        table["kernels"] = kernel_rows((0.5, 1.0, 2.0) if args.quick else (0.5, 1.0, 2.0, 4.0), seeds)
+    save()
+    for row in network_rows([run for run in runs if _key(run) not in {_key(row) for row in rows}]):
+        rows.append(row)
+        save()
+        print(f"{row.task:15} {row.kind:10} {row.layers} layers, {row.steps} steps, rate {row.rate}, seed {row.seed}: "
+              f"error {row.error:.3f}, {row.milliseconds:.0f} ms a step", flush=True)
+
+
+def run_facts(commit: str | None, command: str, seeds: tuple[int, ...]) -> dict:
+    """What the file says about itself; commits are listed if it was written in several goes."""
+    from ponita_edu.tasks.run import facts
+
+    now = facts()
+    commits = dict.fromkeys([*(commit or "").split(", "), str(now["commit"])])
+    return {"command": command, "commit": ", ".join(c for c in commits if c), "versions": now["versions"],
+            "seeds": seeds, "device": f"cpu, {platform.machine()}", "threads": torch.get_num_threads(),
+            "minutes": 0.0, "kinds": KINDS, "longer": LONGER}
+
+
+def _open(path: Path, runs: list[Run]) -> dict:
+    """The table so far: an empty one, or what a run of the same plan has left."""
+    if not path.exists():
+        return {"about": {}, "kernels": [], "networks": []}
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        strange = {_key(Row(**row)) for row in table["networks"]} - {_key(run) for run in runs}
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"--out {path} exists and is no table of this command. Choose another name.") from None
+    if strange:
+        raise ValueError(f"--out {path} holds networks that this command does not train ({min(strange)}, ...). Choose "
+                         "another name.")
+    return table
+
+
+def _key(run: Run | Row) -> tuple:
+    # what tells one run from another; sizes are asked for in the budget and met within 5 %
+    of = run.budget if isinstance(run, Run) else run
+    return run.task, run.kind, run.layers, run.seed, of.steps, of.batch, of.rate
 
 
 def _mean(values: list):
@@ -186,17 +215,6 @@ def _mean(values: list):
     if isinstance(values[0], dict):
         return {key: _mean([v[key] for v in values]) for key in values[0]}
     return None if None in values else statistics.fmean(values)
-
-
-def _commit() -> str:
-    folder = Path(__file__).parent
-    try:
-        commit, changes = (
-            subprocess.run(["git", *command], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-            for command in (("rev-parse", "HEAD"), ("status", "--porcelain", "--", "..")))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown (not a git checkout)"
-    return commit + (" and changes to ponita_edu" if changes else "")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What separable layers can represent, against closed forms and against the layers themselves."""
 
+import json
 import math
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 import torch
 from numpy.polynomial.legendre import legvander
 
+from ponita_edu.analysis import separability
 from ponita_edu.analysis.frames import FramePonita, icosahedral_frames
 from ponita_edu.analysis.kernel_rank import (
     best_on_frames,
@@ -22,7 +24,7 @@ from ponita_edu.analysis.kernel_rank import (
 from ponita_edu.analysis.kernel_tasks import GRID, apply_kernel, cluster_energy, force_task, kernel_task, visible
 from ponita_edu.analysis.layer_comparison import KINDS, Row, compare, cost_of_step, equal_size, make_network, train
 from ponita_edu.analysis.layer_comparison import test_errors as errors_on_test_set
-from ponita_edu.analysis.separability import kernel_rows, summarise
+from ponita_edu.analysis.separability import LONGER, Budget, kernel_rows, plan, summarise
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry import Grid, Motion, make_grid, polyhedral_rotations, random_rotations
 from ponita_edu.geometry.invariants import invariants_r3s2_e3
@@ -264,11 +266,69 @@ def test_complete_kernel_beats_the_triple_where_both_ends_matter():
     assert complete < 0.6 < 0.85 < triple
 
 
+def row(seed=0, error=0.1, steps=5):
+    return Row("crossed kernel", "triple", 1, seed, steps, 2, 0.1, 8, 100, error, error**2, 5.0, 10, 20)
+
+
 def test_summary_is_mean_and_deviation_over_seeds():
-    rows = [Row("t", "triple", 1, seed, 8, 100, error, error**2, 5.0, 10, 20) for seed, error in enumerate((0.1, 0.3))]
-    (row,) = summarise([*rows])
-    assert row["seeds"] == 2 and row["error"] == pytest.approx(0.2)
-    assert row["error_sd"] == pytest.approx(0.02**0.5)
+    summary = summarise([row(0, 0.1), row(1, 0.3), row(0, 0.7, steps=10)])
+    assert [s["seeds"] for s in summary] == [2, 1]  # other budgets are not mixed in
+    assert summary[0]["error"] == pytest.approx(0.2)
+    assert summary[0]["error_sd"] == pytest.approx(0.02**0.5)
+
+
+def test_plan_gives_every_kind_the_same_budget_and_the_cheap_ones_more_time_besides():
+    budget = Budget(steps=10)
+    runs = list(plan({"crossed kernel": budget, "N-body": budget}, (0, 1), rates={"N-body": (0.1,)}))
+    assert len(runs) == len(set(runs))
+    assert {r.kind for r in runs if r.budget == budget} == set(KINDS) - {"e3"}
+    assert {r.kind: r.budget.steps for r in runs if r.budget.steps > 10} == {k: 10 * n for k, n in LONGER.items()}
+    assert {(r.task, r.seed) for r in runs if r.budget.rate == 0.1} == {("N-body", 0)}
+    assert {r.layers for r in runs if r.task == "crossed kernel" and r.kind == "separable"} == {1, 2}
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """The command on two small networks; the list of those it trained."""
+    trained = []
+
+    def pretend(task, kind, seed, parameters, steps, batch, rate, layers):
+        trained.append(kind)
+        if len(trained) == 2:
+            raise KeyboardInterrupt
+        return row(seed, steps=steps)._replace(kind=kind, layers=layers, batch=batch, rate=rate)
+
+    monkeypatch.setattr(separability, "QUICK", {"crossed kernel": Budget(3000, 2, 2)})
+    monkeypatch.setattr(separability, "KINDS", {kind: KINDS[kind] for kind in ("triple", "complete")})
+    monkeypatch.setattr(separability, "kernel_rows", lambda *_: [{"bandwidth": 1.0}])
+    monkeypatch.setattr(separability, "compare", pretend)
+    return tmp_path / "table.json", trained
+
+
+def command(monkeypatch, out):
+    monkeypatch.setattr(sys, "argv", ["separability", "--quick", "--out", str(out)])
+    separability.main()
+
+
+def test_command_goes_on_where_it_was_stopped(tiny, monkeypatch):
+    out, trained = tiny
+    with pytest.raises(KeyboardInterrupt):
+        command(monkeypatch, out)
+    assert [n["kind"] for n in json.loads(out.read_text())["networks"]] == ["triple"]
+    command(monkeypatch, out)
+    table = json.loads(out.read_text())
+    assert [n["kind"] for n in table["networks"]] == ["triple", "complete"] and len(table["summary"]) == 2
+    assert trained == ["triple", "complete", "complete"]  # the first was not trained again
+    assert {"command", "commit", "versions", "seeds", "device", "minutes"} <= set(table["about"])
+
+
+@pytest.mark.parametrize("content", ["{}", "no json", json.dumps({"networks": [row(7)._asdict()]})])
+def test_command_overwrites_no_file_of_another_kind(content, tiny, monkeypatch, capsys):
+    out, _ = tiny
+    out.write_text(content)
+    with pytest.raises(SystemExit):
+        command(monkeypatch, out)
+    assert "Choose another name" in capsys.readouterr().err and out.read_text() == content
 
 
 def test_command_needs_a_place_for_its_output():
