@@ -60,7 +60,7 @@ class Budget:
     rate: float = 0.01
 
 
-FULL = {"crossed kernel": Budget(), "random kernel": Budget(), "N-body": Budget(), "forces": Budget(batch=5)}
+FULL = {"crossed kernel": Budget(), "N-body": Budget(batch=5), "forces": Budget(batch=4), "random kernel": Budget()}
 QUICK = {"crossed kernel": Budget(5000, 120, 6)}
 
 
@@ -158,13 +158,16 @@ def main() -> None:
         table = _open(args.out, runs)
     except ValueError as error:
         parser.error(str(error))
-    start, before = time.perf_counter(), table["about"].get("minutes", 0.0)
+    start = time.perf_counter(), time.process_time()
+    before = [table["about"].get(name, 0.0) for name in ("minutes", "processor_minutes")]
     rows = [Row(**row) for row in table["networks"]]
     about = run_facts(table["about"].get("commit"), "python -m ponita_edu.analysis.separability"
                       + " --quick" * args.quick + f" --out results/{args.out.name}", seeds)
 
     def save() -> None:
-        about["minutes"] = round(before + (time.perf_counter() - start) / 60, 2)
+        now = time.perf_counter(), time.process_time()
+        about["minutes"], about["processor_minutes"] = (round(b + (n - s) / 60, 2)
+                                                        for b, n, s in zip(before, now, start, strict=True))
         write_json(args.out, {"about": about, "kernels": table["kernels"], "summary": summarise(rows),
                               "networks": [row._asdict() for row in rows]})
 
@@ -186,7 +189,7 @@ def run_facts(commit: str | None, command: str, seeds: tuple[int, ...]) -> dict:
     commits = dict.fromkeys([*(commit or "").split(", "), str(now["commit"])])
     return {"command": command, "commit": ", ".join(c for c in commits if c), "versions": now["versions"],
             "seeds": seeds, "device": f"cpu, {platform.machine()}", "threads": torch.get_num_threads(),
-            "minutes": 0.0, "kinds": KINDS, "longer": LONGER}
+            "kinds": KINDS, "longer": LONGER}
 
 
 def _open(path: Path, runs: list[Run]) -> dict:

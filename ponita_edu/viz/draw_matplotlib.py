@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ponita_edu.viz import shapes, theme
-from ponita_edu.viz.items import Arrows, Balls, Item, Labels, Lines, Mesh, Points, Rods, Sphere
+from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
 
 SIZE = 4.6  # inches
 SHORT = 0.06  # longest piece of a line, as a share of half the width, so that pieces sort well
@@ -54,7 +54,11 @@ def draw(scene, ax: Axes | None = None) -> Figure:
     for item in scene.items:
         if isinstance(item, Labels):
             _write(ax, (item.xyz - scene.centre) @ eye.T, item.texts, item.colour)
-        if isinstance(item, (Points, Mesh)) and item.values is not None:
+        if isinstance(item, Field):
+            x, y = (np.array([a[0], a[-1]]) + (a[1] - a[0]) * np.array([-0.5, 0.5]) for a in (item.x, item.y))
+            ax.imshow(item.values, origin="lower", extent=(*x, *y), cmap=_colours(item), vmin=item.limits[0],
+                      vmax=item.limits[1], zorder=0)
+        if isinstance(item, (Points, Mesh, Field)) and item.values is not None:
             _bar(ax, item)
     ax.set(xlim=(-1.02 * half, 1.02 * half), ylim=(-1.02 * half, 1.02 * half), aspect="equal")
     ax.axis("off")
@@ -173,9 +177,12 @@ def _write(ax: Axes, places: np.ndarray, texts: list[str], colour: str) -> None:
         ax.text(place[0], place[1], text, color=colour, fontsize=10, ha="center", va="center")
 
 
-def _bar(ax: Axes, item: Points | Mesh) -> None:
-    colours = LinearSegmentedColormap.from_list("scale", theme.SCALES[item.scale])
-    bar = ax.figure.colorbar(ScalarMappable(Normalize(*item.limits), colours), ax=ax, shrink=0.6, pad=0.01)
+def _colours(item: Points | Mesh | Field) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list("scale", theme.SCALES[item.scale])
+
+
+def _bar(ax: Axes, item: Points | Mesh | Field) -> None:
+    bar = ax.figure.colorbar(ScalarMappable(Normalize(*item.limits), _colours(item)), ax=ax, shrink=0.6, pad=0.01)
     bar.set_label(item.label)
     bar.outline.set_visible(False)
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure
 
 from ponita_edu.viz import shapes, theme
-from ponita_edu.viz.items import Arrows, Balls, Item, Labels, Lines, Mesh, Points, Rods, Sphere
+from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
 
 LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "fresnel": 0.0}
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
@@ -125,6 +125,9 @@ def _traces(item: Item, scene) -> list[dict[str, Any]]:
             elif item.vertex_colours is not None:
                 trace["vertexcolor"] = item.vertex_colours
             return [trace]
+        case Field():
+            return [{"type": "heatmap", "x": item.x, "y": item.y, "z": item.values, "hoverinfo": "z",
+                     "colorbar": _bar(item.label)} | _scale(item, "z")]
         case Sphere():
             if flat:
                 angle = np.linspace(0, 2 * np.pi, 65)
@@ -194,7 +197,7 @@ def _mesh(vertices: np.ndarray, faces: np.ndarray, name: str) -> dict:
             "lighting": LIGHT, "lightposition": LIGHT_FROM, "hoverinfo": "name" if name else "skip"}
 
 
-def _scale(item: Points | Mesh, prefix: str) -> dict:
+def _scale(item: Points | Mesh | Field, prefix: str) -> dict:
     stops = theme.SCALES[item.scale]
     places = np.linspace(0, 1, len(stops)).tolist()
     return {f"{prefix}min": float(item.limits[0]), f"{prefix}max": float(item.limits[1]),

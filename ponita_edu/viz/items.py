@@ -68,6 +68,18 @@ class Mesh:
 
 
 @dataclass(frozen=True)
+class Field:
+    """A function on a rectangle of the plane as colours: `values[j, i]` at (`x[i]`, `y[j]`), NaN left white."""
+
+    x: np.ndarray
+    y: np.ndarray
+    values: np.ndarray
+    limits: tuple
+    scale: str
+    label: str
+
+
+@dataclass(frozen=True)
 class Sphere:
     """A translucent sphere (a circle in 2D)."""
 
@@ -108,7 +120,7 @@ class Labels:
     colour: str
 
 
-Item = Points | Arrows | Lines | Mesh | Sphere | Balls | Rods | Labels
+Item = Points | Arrows | Lines | Mesh | Field | Sphere | Balls | Rods | Labels
 
 
 def corners(item: Item) -> list[np.ndarray]:
@@ -120,6 +132,8 @@ def corners(item: Item) -> list[np.ndarray]:
             return item.paths
         case Mesh():
             return [item.vertices]
+        case Field():
+            return [np.array([[item.x.min(), item.y.min()], [item.x.max(), item.y.max()]])]
         case Sphere():
             return [item.centre + item.radius, item.centre - item.radius]
         case Balls():

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.items import Arrows, Balls, Item, Labels, Lines, Mesh, Points, Rods, Sphere, corners
+from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere, corners
 
 Rows = Any  # what np.asarray turns into [n, dim]: an array, a tensor, a list of rows
 Colours = str | Sequence[str]
@@ -118,6 +118,21 @@ class Scene:
         limits = _limits(values, limits, symmetric=scale == "diverging")
         return self._add(Mesh(vertices, triangles, colour, _texts("vertex_colours", vertex_colours, len(vertices)),
                               values, limits, scale, label, opacity, name))
+
+    def field(self, x: Any, y: Any, values: Any, limits: tuple[Real, Real] | None = None, scale: str = "diverging",
+              label: str = "") -> "Scene":
+        """A function of the plane as colours, 2D only: `values[j, i]` at (x[i], y[j]), both at equal steps.
+
+        NaN stays white. Unless given, the limits are as for `mesh`.
+        """
+        if self.dim != 2:
+            raise ValueError("field needs a scene of dim 2, but this one has dim 3. Use mesh.")
+        x, y, values = (as_array(a).astype(np.float32) for a in (x, y, values))
+        if x.ndim != 1 or y.ndim != 1 or values.shape != (len(y), len(x)) or not np.isfinite(values).any():
+            raise ValueError(f"values must have one row per y and one column per x and not be NaN everywhere, but x, y "
+                             f"and values have shapes {x.shape}, {y.shape} and {values.shape}.")
+        limits = _limits(values[np.isfinite(values)], limits, symmetric=scale == "diverging")
+        return self._add(Field(x, y, values, limits, scale, label))
 
     def balls(self, xyz: Rows, radius: Any, colour: Colours = theme.BLUE, hover: Sequence[str] | None = None,
               opacity: Real = 1.0, name: str = "") -> "Scene":

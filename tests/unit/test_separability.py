@@ -319,7 +319,7 @@ def test_command_goes_on_where_it_was_stopped(tiny, monkeypatch):
     table = json.loads(out.read_text())
     assert [n["kind"] for n in table["networks"]] == ["triple", "complete"] and len(table["summary"]) == 2
     assert trained == ["triple", "complete", "complete"]  # the first was not trained again
-    assert {"command", "commit", "versions", "seeds", "device", "minutes"} <= set(table["about"])
+    assert {"command", "commit", "versions", "seeds", "device", "minutes", "processor_minutes"} <= set(table["about"])
 
 
 @pytest.mark.parametrize("content", ["{}", "no json", json.dumps({"networks": [row(7)._asdict()]})])
