@@ -16,6 +16,7 @@ import pytest
 from ponita_edu.geometry.repulsion import repulsion_points
 from ponita_edu.viz import grids
 from ponita_edu.viz.grids import FAMILIES, GridExplorer
+from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
 from ponita_edu.viz.rotation_check import RotationCheck
@@ -45,6 +46,10 @@ CASES = {  # widget, its state, control, values
     "lift, factor": (LiftExplorer, {}, "factor", BOTH),
     "lift, centred": (LiftExplorer, {"leak": 1.0}, "centred", BOTH),
     "lift, exact": (LiftExplorer, {}, "exact", BOTH),
+    "kernel, channel": (KernelExplorer, {}, "channel", (3, 5, 8)),
+    "kernel, reach": (KernelExplorer, {}, "reach", (2, 4, 6)),
+    "kernel, degree": (KernelExplorer, {"network": UNTRAINED}, "degree", (2, 3, 4)),
+    "kernel, surface": (KernelExplorer, {}, "level", (0.2, 0.4, 0.6)),
     "check, turn": (RotationCheck, {}, "turn_z", ANGLES),
     "check, tilt, grid moves": (RotationCheck, {"move_grid": True}, "tilt_x", ANGLES),
     "check, turn, 60 directions": (RotationCheck, {"family": "fibonacci", "n": 60}, "turn_z", ANGLES),
@@ -83,7 +88,7 @@ def test_95_percent_of_updates_stay_below_the_bound(benchmark, case):
     assert late < (ASKS_A_NETWORK if make is RotationCheck else BOUND) and widget.error_box.value == ""
 
 
-@pytest.mark.parametrize("make", [GridExplorer, LiftExplorer, PairExplorer, RotationCheck])
+@pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, LiftExplorer, PairExplorer, RotationCheck])
 def test_widget_is_made_within_a_second(benchmark, make):
     grids.warm_up().join()
     benchmark.pedantic(make, rounds=5, warmup_rounds=1)

@@ -76,7 +76,7 @@ class KernelMap(NamedTuple):
         mean = (self.values * weight).sum(1, keepdims=True) / weight.sum(1, keepdims=True)
         return float((volume * (self.values - mean) ** 2).sum() / max((volume * self.values**2).sum(), 1e-300))
 
-    def lines(self, level: Real) -> list[Float[np.ndarray, "steps 2"]]:
+    def lines(self, level: Real) -> list[Float[np.ndarray, "_ 2"]]:
         """Where k = level, as rows (|r_⊥|, r·o)."""
         return contour_generator(self.across, self.along, self.values).lines(level)
 
@@ -150,7 +150,7 @@ def body_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: R
     return scene.balls([[0, 0, 0]], 0.05 * reach, theme.BLACK)
 
 
-def revolved(paths: list[Float[np.ndarray, "steps 2"]], steps: int = 36, longest: int = 60
+def revolved(paths: list[Float[np.ndarray, "_ 2"]], steps: int = 36, longest: int = 60
              ) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"]]:
     """Surfaces that lines (|r_⊥|, r·o) sweep when they turn about o, over the part ``OPEN`` of a turn."""
     angle = np.linspace(0, OPEN, steps) + math.radians(85)  # the gap faces the eye
@@ -189,8 +189,8 @@ class KernelExplorer(Explorer):
         "because a kernel of these two numbers cannot tell them apart. Right: the same turned about o, cut open; the "
         "surfaces are the lines in the map. A kernel of the distance alone would be made of circles, and of spheres.")
 
-    def __init__(self, networks: Mapping[str, Ponita], reach: Real = 4.0):
-        self._kernels = {name: kernels_of(model) for name, model in networks.items()}
+    def __init__(self, networks: Mapping[str, Ponita] | None = None, reach: Real = 4.0):
+        self._kernels = {name: kernels_of(model) for name, model in (networks or {}).items()}
         most = max([k.weights.shape[1] for k in self._kernels.values()], default=32)
         layers = max([len(k.weights) for k in self._kernels.values()], default=3)
         super().__init__({

@@ -90,6 +90,16 @@ MOVES = {
         Move("LiftExplorer", "factor", says="0 (rounding)"),
         Move("LiftExplorer", "reset"),
     ],
+    "05_separable_convolution.ipynb": [
+        Move("KernelExplorer", "channel", "ArrowRight", times=3),
+        Move("KernelExplorer", "layer", "ArrowRight"),
+        Move("KernelExplorer", "level", "ArrowRight", times=4, changes=("picture",)),
+        Move("KernelExplorer", "reach", "ArrowLeft", times=2),
+        Move("KernelExplorer", "network", "untrained"),
+        Move("KernelExplorer", "degree", "ArrowLeft", times=2),
+        Move("KernelExplorer", "seed", "ArrowRight", times=3),
+        Move("KernelExplorer", "reset"),
+    ],
     "07_equivariance_in_numbers.ipynb": [
         Move("RotationCheck", "turn_z", "ArrowRight", times=3, says="approximate"),
         Move("RotationCheck", "tilt_x", "ArrowRight", times=3),

@@ -97,6 +97,9 @@ def test_theme_refuses(call, match):
     (lambda: Scene(ALT).points([[0, 0, 0]], hover=["a", "b"]), "hover must hold one text"),
     (lambda: Scene(ALT).points([[0, 0, 0]], values=[1, 2]), "values must hold one number per point"),
     (lambda: Scene(ALT, dim=2).balls([[0, 0]], 1.0), "balls need a scene of dim 3"),
+    (lambda: Scene(ALT).field([0, 1], [0, 1], np.eye(2)), "field needs a scene of dim 2"),
+    (lambda: Scene(ALT, dim=2).field([0, 1], [0, 1, 2], np.eye(2)), "one row per y"),
+    (lambda: Scene(ALT, dim=2).field([0, 1], [0, 1], np.full((2, 2), np.nan)), "not be NaN everywhere"),
     (lambda: Scene(ALT, dim=2).mesh([[0, 0]], [[0, 0, 0]]), "mesh needs a scene of dim 3"),
     (lambda: Scene(ALT).mesh(np.eye(3), [[0, 1, 3]]), "indices below 3"),
     (lambda: Scene(ALT).mesh(np.eye(3), [[0, 1, 2]], values=[1, 2]), r"one per vertex \(3\) or per triangle \(1\)"),
@@ -198,6 +201,16 @@ def test_flat_scene_is_drawn_by_both_backends():
     assert {trace.type for trace in scene.plotly().data} == {"scatter"}
     assert scene.plotly().layout.yaxis.scaleanchor == "x"
     assert png(scene)
+
+
+def test_field_has_its_last_row_on_top_in_both_backends():
+    scene = Scene(ALT, dim=2, limit=2).field([-1, 1], [-1, 1], [[-1.0, -1.0], [1.0, np.nan]])
+    (trace,) = scene.plotly().data
+    assert (trace.y[1], trace.z[1][0], trace.zmin, trace.zmax) == (1, 1, -1, 1) and np.isnan(trace.z[1][1])
+    image = np.asarray(Image.open(io.BytesIO(png(scene))).convert("RGB")).astype(int)
+    upper, lower = (theme.rgb(c) * 255 for c in (theme.SCALES["diverging"][-1], theme.SCALES["diverging"][0]))
+    rows = [np.argwhere(np.abs(image - c).max(-1) < 6)[:, 0] for c in (upper, lower)]
+    assert min(map(len, rows)) > 500 and np.median(rows[0]) < np.median(rows[1])
 
 
 # ------------------------------------------------------------------------------------------------------- matplotlib
