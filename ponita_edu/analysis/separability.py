@@ -112,9 +112,9 @@ def plan(budgets: dict[str, Budget], seeds: Iterable[int] = range(3), kinds: Ite
     """
     seeds = tuple(seeds)
     kinds = [kind for kind in KINDS if kind != "e3"] if kinds is None else tuple(kinds)
-    for task, budget in budgets.items():
-        layers = (1, 2) if "kernel" in task else (2,)
-        for seed in seeds:
+    for seed in seeds:
+        for task, budget in budgets.items():
+            layers = (1, 2) if "kernel" in task else (2,)
             for kind in kinds:
                 yield from (Run(task, kind, n, seed, budget) for n in layers if n == layers[0] or kind == "separable")
                 if longer and kind in LONGER:
