@@ -126,7 +126,9 @@ def _traces(item: Item, scene) -> list[dict[str, Any]]:
                 trace["vertexcolor"] = item.vertex_colours
             return [trace]
         case Field():
-            return [{"type": "heatmap", "x": item.x, "y": item.y, "z": item.values, "hoverinfo": "z",
+            # a table of numbers goes to the browser as JSON, which knows no NaN, and as text: digits cost time
+            table = [[None if np.isnan(v) else float(f"{v:.4g}") for v in row] for row in item.values.tolist()]
+            return [{"type": "heatmap", "x": item.x, "y": item.y, "z": table, "hoverinfo": "z",
                      "colorbar": _bar(item.label)} | _scale(item, "z")]
         case Sphere():
             if flat:

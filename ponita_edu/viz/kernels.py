@@ -111,7 +111,7 @@ def slice_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: 
     largest value.
     """
     k = kernel_map(kernels, layer, channel, reach)
-    side = torch.linspace(-float(reach), float(reach), 121)
+    side = torch.linspace(-float(reach), float(reach), 81)
     along, across = torch.meshgrid(side, side.abs(), indexing="ij")
     values = kernels(torch.stack((along, across), dim=-1), layer, channel)
     values = torch.where(along.square() + across.square() <= reach**2, values.double(), torch.nan)

@@ -66,7 +66,7 @@ def items(scene, kind):
 
 def drawn(widget):
     keys = ("x", "y", "z")
-    return np.concatenate([np.ravel(t[k]) for figure in widget.pictures for t in figure.data for k in keys
+    return np.concatenate([np.ravel(t[k]).astype(float) for figure in widget.pictures for t in figure.data for k in keys
                            if k in t and t[k] is not None])
 
 

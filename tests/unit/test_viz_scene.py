@@ -206,7 +206,7 @@ def test_flat_scene_is_drawn_by_both_backends():
 def test_field_has_its_last_row_on_top_in_both_backends():
     scene = Scene(ALT, dim=2, limit=2).field([-1, 1], [-1, 1], [[-1.0, -1.0], [1.0, np.nan]])
     (trace,) = scene.plotly().data
-    assert (trace.y[1], trace.z[1][0], trace.zmin, trace.zmax) == (1, 1, -1, 1) and np.isnan(trace.z[1][1])
+    assert (trace.y[1], trace.z[1][0], trace.zmin, trace.zmax) == (1, 1, -1, 1) and trace.z[1][1] is None
     image = np.asarray(Image.open(io.BytesIO(png(scene))).convert("RGB")).astype(int)
     upper, lower = (theme.rgb(c) * 255 for c in (theme.SCALES["diverging"][-1], theme.SCALES["diverging"][0]))
     rows = [np.argwhere(np.abs(image - c).max(-1) < 6)[:, 0] for c in (upper, lower)]
