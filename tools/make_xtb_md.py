@@ -105,13 +105,19 @@ def make(molecule: str, frames: int, every: int, seed: int, out: Path) -> None:
     print(json.dumps(settings, indent=1), out.stat().st_size, "bytes")
 
 
-def check(path: Path, samples: int = 5) -> None:
-    """Label some stored geometries again, and compare forces with five-point differences of the energy."""
+def check(path: Path, samples: int = 6) -> None:
+    """Label some stored geometries again, and compare forces with five-point differences of the energy.
+
+    Also the temperature of the positions, ⟨|∇V|²⟩ / (k_B ⟨∇²V⟩), mean over all frames by mean over samples, and the
+    temperature T (1 − ⟨h² ∂²V/∂q² / 4m⟩) that BAOAB's momenta must seem to have at the step h (they alone are off).
+    """
     data, h = read_frames(path), 0.01
-    relabelled, differences, wrong_sign = [], [], []
+    masses = start(MOLECULES[path.stem.removesuffix("_xtb")][0])[0].get_masses()
+    relabelled, differences, wrong_sign, laplacians, squared_steps = [], [], [], [], []
     for row in np.linspace(0, len(data) - 1, samples).astype(int):
         atoms = Atoms(data.numbers.numpy(), data.pos[row].numpy())
         energy, forces = label(atoms)
+        laplacians.append(0.0)
         relabelled.append((abs(energy - data.energy[row].item()), np.abs(forces - data.forces[row].numpy()).max()))
         for atom, axis in np.ndindex(len(atoms), 3):
             shifted = {}
@@ -120,12 +126,21 @@ def check(path: Path, samples: int = 5) -> None:
                 moved.positions[atom, axis] += k * h
                 shifted[k] = label(moved)[0]
             slope = (8 * (shifted[1] - shifted[-1]) - (shifted[2] - shifted[-2])) / (12 * h)
+            curve = (16 * (shifted[1] + shifted[-1]) - (shifted[2] + shifted[-2]) - 30 * energy) / (12 * h**2)
+            laplacians[-1] += curve
+            squared_steps.append(curve / KCAL_PER_EV / masses[atom] * (STEP * units.fs) ** 2)
             differences.append(abs(slope + forces[atom, axis]))
             wrong_sign.append(abs(slope - forces[atom, axis]))
     energy, force = np.max(relabelled, axis=0)
     print(f"{path.name}: {samples} frames labelled again: energies within {energy:.1e} kcal/mol, forces within "
           f"{force:.1e} kcal/mol/Å\nforces against differences of the energy: worst {max(differences):.1e}, "
           f"rms {np.sqrt(np.mean(np.square(differences))):.1e} kcal/mol/Å (with the wrong sign {max(wrong_sign):.0f})")
+    squares = (data.forces**2).sum((1, 2)).numpy()
+    scale = 1 / (units.kB * KCAL_PER_EV * np.mean(laplacians))
+    print(f"temperature of the positions: {squares.mean() * scale:.0f} K, standard error "
+          f"{squares.std() * np.sqrt(correlation_time(squares) / len(squares)) * scale:.0f} K from the forces and "
+          f"{np.std(laplacians) / np.mean(laplacians) / np.sqrt(samples) * TEMPERATURE:.0f} K from the curvatures\n"
+          f"temperature of BAOAB's momenta by theory: {TEMPERATURE * (1 - np.mean(squared_steps) / 4):.0f} K")
 
 
 if __name__ == "__main__":
