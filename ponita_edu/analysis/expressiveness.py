@@ -154,12 +154,12 @@ def main() -> None:
     start, cpu = time.perf_counter(), time.process_time()
     stored = json.loads(args.out.read_text()) if args.out.exists() else {"about": {"processor_minutes": 0.0}}
     rows = stored.setdefault("rows", {"table": {}, "sweeps": {}, "chirality": {}})
-    before, last = stored["about"]["processor_minutes"], start
+    before, last, commit = stored["about"]["processor_minutes"], start, _commit()
 
     def save() -> None:
         stored["about"] = {
             "command": f"python -m ponita_edu.analysis.expressiveness --out {args.out.name} --seeds {args.seeds}",
-            "commit": _commit(), "seeds": args.seeds, "device": f"CPU, {platform.machine()}, one thread",
+            "commit": commit, "seeds": args.seeds, "device": f"CPU, {platform.machine()}, one thread",
             "processor_minutes": round(before + (time.process_time() - cpu) / 60, 2), "python":
             platform.python_version(), "torch": torch.__version__, "e3nn": version("e3nn"),
             "layers": LAYERS, "hidden": HIDDEN, "steps": STEPS, "rate": RATE,
