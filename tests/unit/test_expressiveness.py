@@ -1,0 +1,144 @@
+"""Networks are bounded as proved, see what they should, and the run can be interrupted."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from ponita_edu.analysis import expressiveness
+from ponita_edu.analysis.chirality import accuracy, chiral_centres, chirality_row, is_r, with_mirror_images
+from ponita_edu.analysis.expressiveness import measure, separation, summarise, trained_accuracy, turned, verdict
+from ponita_edu.analysis.network_kinds import KINDS, standardised
+from ponita_edu.analysis.structure_pairs import agreement, all_pairs, rings
+from ponita_edu.molecules.shapes import make_molecule
+
+pytest.importorskip("e3nn", reason="the steerable kinds need e3nn (extra 'compare')")
+PAIRS = all_pairs()
+EXACT = [kind for kind, k in KINDS.items() if k.exact]
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_exact_networks_separate_nothing_that_their_bound_forbids(kind):
+    for pair in PAIRS.values():
+        row = measure(kind, pair, seed=0, train=False)
+        assert row["noise"] < 1e-13, "an exact network has no rotation error"
+        if agreement(pair)[KINDS[kind].bound]:
+            assert row["verdict"] == "no", pair.name
+        fold = {"rings, L = 2": 2, "rings, L = 3": 3, "rings, L = 5": 5}.get(pair.name)
+        if KINDS[kind].l_max and fold:
+            assert (row["verdict"] == "yes") == (KINDS[kind].l_max >= fold), pair.name
+
+
+def test_the_measure_finds_what_is_there():
+    assert measure("positions (PNITA)", PAIRS["four points"], 0, train=False)["verdict"] == "yes"
+    assert measure("lifted edges", PAIRS["icosahedron, all joined"], 0, train=False)["verdict"] == "yes"
+    assert measure("steerable, l = 2", PAIRS["icosahedron, centre only"], 0, train=False)["verdict"] == "yes"
+    assert measure("steerable, l = 1, SE(3)", PAIRS["helix"], 0, train=False)["verdict"] == "yes"
+
+
+def test_a_grid_that_cannot_resolve_rings_has_noise_as_large_as_the_gap_and_a_finer_one_has_less():
+    coarse, fine = (measure(kind, rings(2), 0, train=False) for kind in ("bundle, N = 12", "bundle, N = 50, Lebedev"))
+    assert coarse["noise"] > 1e-6 and coarse["verdict"] == "noise"
+    assert fine["noise"] < coarse["noise"] / 10 and fine["verdict"] == "yes"
+
+
+def test_verdicts():
+    assert [verdict(*pair) for pair in ((1e-3, 1e-5), (1e-3, 1e-3), (1e-16, 1e-16), (1e-9, 1e-16))] == [
+        "yes", "noise", "no", "yes"]
+
+
+def test_training_separates_what_can_be_and_leaves_chance_where_not():
+    def trained(kind, pair, steps):
+        model = KINDS[kind].make(1, 3, 0).double()
+        return trained_accuracy(model, PAIRS[pair], steps=steps, test=8)
+
+    assert trained("steerable, l = 2", "icosahedron, all joined", 20)[0] == 1.0
+    assert trained("EGNN", "icosahedron, all joined", 20)[0] == 1.0  # by a difference of 1e-8 at first
+    assert trained("EGNN, points rest", "icosahedron, all joined", 5) == (0.5, 5)
+    assert trained("positions (PNITA)", "helix", 5) == (0.5, 5)
+
+
+def test_standardised_keeps_small_differences_and_drops_rounding():
+    small = 1 + 1e-9 * torch.tensor([1.0, -1.0], dtype=torch.float64)
+    assert torch.allclose(standardised(small).abs(), torch.tensor(0.5 ** 0.5, dtype=torch.float64), rtol=1e-3)
+    assert standardised(1 + 1e-16 * torch.randn(8, dtype=torch.float64)).abs().max() < 0.01
+
+
+def test_turned_copies_differ_and_are_reproducible():
+    first, again = (turned(PAIRS["helix"].first, 3, seed).pos for seed in (5, 5))
+    assert torch.equal(first, again) and not torch.allclose(first[:6], first[6:12], atol=0.1)
+
+
+def test_separation_is_relative_to_the_output():
+    model = KINDS["steerable, l = 1"].make(1, 3, 0).double()
+    one = separation(model, PAIRS["four points"])["gap"]
+    for p in model.readout.parameters():
+        p.data.mul_(7.0)
+    assert separation(model, PAIRS["four points"])["gap"] == pytest.approx(one, rel=1e-9)
+
+
+# --------------------------------------------------------------------------------------------------------- chirality
+def test_r_and_s_are_those_of_rdkit():
+    Chem = pytest.importorskip("rdkit.Chem", reason="rdkit names R and S independently")
+    molecule = make_molecule("CHFClBr")
+    for each in (molecule, molecule.mirrored()):
+        lines = "\n".join(f"{s} {x} {y} {z}" for s, (x, y, z) in zip(each.symbols, each.positions.tolist(),
+                                                                    strict=True))
+        mol = Chem.RWMol(Chem.MolFromXYZBlock(f"5\n\n{lines}\n"))
+        for leaf in range(1, 5):
+            mol.AddBond(0, leaf, Chem.BondType.SINGLE)
+        Chem.SanitizeMol(mol)
+        Chem.AssignStereochemistryFrom3D(mol)
+        arms = dict(zip(each.symbols, each.positions - each.positions[0], strict=True))
+        ours = is_r(torch.stack([arms[s] for s in ("F", "Cl", "Br", "H")]))
+        assert Chem.FindMolChiralCenters(mol)[0][1] == ("R" if ours else "S")
+
+
+def test_labels_turn_over_in_the_mirror_and_stay_under_rotations():
+    batch = with_mirror_images(chiral_centres(20, seed=3))
+    assert 0.2 < float(batch.y["R"][:20].mean()) < 0.8
+    assert torch.equal(batch.y["R"][:20], 1 - batch.y["R"][20:])
+    for k, label in enumerate(batch.y["R"]):
+        p = batch.pos[batch.batch == k]
+        assert is_r(p[1:] - p[0]) == bool(label)
+
+
+def test_only_networks_that_see_mirror_images_learn_r_from_s():
+    assert chirality_row("steerable, l = 1, SE(3)", 0, test=30)["accuracy"] > 0.95
+    assert abs(chirality_row("steerable, l = 1", 0, steps=10, test=30)["accuracy"] - 0.5) < 0.05
+    untrained = KINDS["lifted edges"].make(5, 3, 0).double()
+    assert abs(accuracy(untrained, 30) - 0.5) < 0.05
+
+
+# ----------------------------------------------------------------------------------------------------------- the run
+def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    calls = []
+
+    def job(table, key):
+        def run():
+            calls.append(key)
+            return measure("EGNN, points rest", PAIRS["four points"], 0, train=False) | {"key": key}
+        return table, key, run
+
+    monkeypatch.setattr(expressiveness, "jobs", lambda seeds: [job("table", f"a{s}") for s in seeds])
+    out = tmp_path / "x.json"
+
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["expressiveness", "--out", str(out), *arguments])
+        expressiveness.main()
+        return json.loads(out.read_text())
+
+    assert list(main("--seeds", "1")["rows"]["table"]) == ["a0"]
+    found = main("--seeds", "3")
+    assert calls == ["a0", "a1", "a2"] and found["summary"]["table"][0]["seeds"] == 3
+    assert {"command", "commit", "seeds", "device", "processor_minutes", "torch", "e3nn"} <= set(found["about"])
+    assert main("--minutes", "0")["rows"] == found["rows"] and len(calls) == 3
+
+
+def test_the_summary_counts_seeds():
+    rows = [{"kind": "a", "pair": "p", "family": "f", "layers": 3, "gap": g, "noise": 0.0, "sigmas": 1.0,
+             "verdict": v, "accuracy": a} for g, v, a in ((1.0, "yes", 1.0), (3.0, "no", 0.5), (2.0, "yes", 0.9))]
+    row = summarise(rows)[0]
+    assert (row["seeds"], row["gap"], row["worst"], row["best"]) == (3, 2.0, 0.5, 1.0)
+    assert row["separates"] == pytest.approx(2 / 3) and row["accuracy"] == pytest.approx(0.8)
