@@ -3,7 +3,7 @@
     pip install --target FOLDER tblite     # outside the project's environment: only this script needs it
     PYTHONPATH=FOLDER python tools/make_xtb_md.py ethanol --frames 1000 --every 70
     PYTHONPATH=FOLDER python tools/make_xtb_md.py aspirin --frames 500 --every 60
-    PYTHONPATH=FOLDER python tools/make_xtb_md.py ethanol --check
+    PYTHONPATH=FOLDER python tools/make_xtb_md.py ethanol --check --samples 60
 
 The stored data were made with tblite 0.8.0, ASE 3.29.0 and RDKit 2026.9.1 (start geometries). Langevin dynamics at
 500 K in the BAOAB splitting (Leimkuhler and Matthews 2013, doi:10.1063/1.4802990), friction 5/ps, 5 ps dropped at the
@@ -105,7 +105,7 @@ def make(molecule: str, frames: int, every: int, seed: int, out: Path) -> None:
     print(json.dumps(settings, indent=1), out.stat().st_size, "bytes")
 
 
-def check(path: Path, samples: int = 6) -> None:
+def check(path: Path, samples: int) -> None:
     """Label some stored geometries again, and compare forces with five-point differences of the energy.
 
     Also the temperature of the positions, ⟨|∇V|²⟩ / (k_B ⟨∇²V⟩), mean over all frames by mean over samples, and the
@@ -151,9 +151,10 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=ASSETS)
     parser.add_argument("--check", action="store_true", help="check the file that is there instead")
+    parser.add_argument("--samples", type=int, default=12, help="frames that --check labels again")
     args = parser.parse_args()
     file = args.folder / f"{args.molecule}_xtb.npz"
     if args.check:
-        check(file)
+        check(file, args.samples)
     else:
         make(args.molecule, args.frames, args.every, args.seed, file)
