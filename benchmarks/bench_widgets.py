@@ -12,11 +12,16 @@ from itertools import cycle
 
 import numpy as np
 import pytest
+import torch
 
+from ponita_edu.data.graphs import Graphs
+from ponita_edu.geometry import make_grid
 from ponita_edu.geometry.repulsion import repulsion_points
+from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz import grids
 from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
+from ponita_edu.viz.layers import LayerExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
 from ponita_edu.viz.rotation_check import RotationCheck
@@ -27,6 +32,15 @@ SIZES = range(60, 20, -1)
 ANGLES = (10, 40, 70)
 BOTH = (True, False)
 LARGEST = {"left": "repulsion", "right": "fibonacci", "left_n": 60, "right_n": 60}
+
+
+def layer_explorer():
+    """Of notebook 06: a network of the size of the N-body preset `quick`, on five particles."""
+    model = Ponita(PonitaConfig(1, 1, 0, 1, hidden=32, basis=32, layers=3), make_grid("icosahedron"), seed=0)
+    pos = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    return LayerExplorer(model, Graphs(pos, pos[:, :1].sign(), vec=pos.flip(0)[:, None]))
+
+
 CASES = {  # widget, its state, control, values
     "pair, place": (PairExplorer, {}, "x", (0.2, 0.6, 1.0)),
     "pair, receiver's arrow": (PairExplorer, {}, "receiver_elevation", ANGLES),
@@ -57,6 +71,11 @@ CASES = {  # widget, its state, control, values
     "check, turn, lifted edges": (RotationCheck, {"network": "lifted edges"}, "turn_z", ANGLES),
     "check, turn, positions": (RotationCheck, {"network": "positions only"}, "turn_z", ANGLES),
     "check, snap": (RotationCheck, {"turn_z": 70}, "snap", BOTH),
+    "layers, step": (layer_explorer, {}, "step", (1, 4, 7, 10)),
+    "layers, turn": (layer_explorer, {"step": 4}, "turn", range(15, 346, 15)),
+    "layers, channel": (layer_explorer, {"step": 4}, "channel", range(32)),
+    "layers, particle": (layer_explorer, {"step": 4}, "particle", (0, 1, 2)),
+    "layers, finer": (layer_explorer, {"step": 4}, "finer", BOTH),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
 }
 
@@ -88,7 +107,8 @@ def test_95_percent_of_updates_stay_below_the_bound(benchmark, case):
     assert late < (ASKS_A_NETWORK if make is RotationCheck else BOUND) and widget.error_box.value == ""
 
 
-@pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, LiftExplorer, PairExplorer, RotationCheck])
+@pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, layer_explorer, LiftExplorer, PairExplorer,
+                                  RotationCheck])
 def test_widget_is_made_within_a_second(benchmark, make):
     grids.warm_up().join()
     benchmark.pedantic(make, rounds=5, warmup_rounds=1)

@@ -74,14 +74,14 @@ def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
     colours = [to_hex(c) for c in theme.scale_colours(samples, (-reach, reach))]
     scene.points(1.02 * lifted.grid.points, theme.BLACK, 12, name="samples")  # a rim, so that pale discs are seen
     scene.points(1.04 * lifted.grid.points, colours, 8, hover=[f"f(o) = {f:.3f}" for f in samples])
-    feet, tips = _on_sphere(vectors)
+    feet, tips = on_sphere(vectors)
     scene.lines(list(np.stack((feet, tips), axis=1)), theme.RECEIVER, 5, name="went in")
     scene.balls(tips, 0.09, theme.RECEIVER, opacity=0.45)
-    feet, tips = _on_sphere(read)
+    feet, tips = on_sphere(read)
     return scene.arrows(feet, tips - feet, theme.SENDER, 7, "came back")
 
 
-def _on_sphere(vectors: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+def on_sphere(vectors: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
     """Feet and tips of vectors that stand on the unit sphere; a vector of length 0 stands nowhere, at the centre."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     feet = vectors / np.where(length > 1e-12, length, 1.0)
