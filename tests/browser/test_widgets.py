@@ -117,6 +117,18 @@ MOVES = {
         Move("RotationCheck", "network", "positions only", says="no grid"),
         Move("RotationCheck", "reset"),
     ],
+    "06_the_ponita_architecture.ipynb": [
+        Move("LayerExplorer", "step", "ArrowLeft"),
+        Move("LayerExplorer", "channel", "ArrowRight", times=3),
+        Move("LayerExplorer", "particle", "ArrowLeft"),
+        Move("LayerExplorer", "turn", "ArrowRight", times=3),
+        Move("LayerExplorer", "finer", changes=("picture",)),
+        Move("LayerExplorer", "finer", changes=("picture",)),
+        Move("LayerExplorer", "step", "End", says="readout"),
+        Move("LayerExplorer", "turn", "Home", says="off by 0.0 %"),
+        Move("LayerExplorer", "particle", "End"),
+        Move("LayerExplorer", "reset"),
+    ],
     "09_nbody.ipynb": [  # of the first of its two viewers; the numbers belong to the last frame, so they stay
         Move("TrajectoryViewer", "time", "ArrowRight", times=10, changes=("picture",)),
         Move("TrajectoryViewer", "trail", "ArrowLeft", times=45, changes=("picture",)),

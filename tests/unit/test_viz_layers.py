@@ -23,11 +23,16 @@ GRAPH = Graphs(POS, CHARGES, vec=VEC, y_vec={"displacement": VEC[:, 0]})
 STATE = layers(MODEL, GRAPH)
 
 
+@pytest.fixture(scope="module")
+def shared():
+    return LayerExplorer(MODEL, GRAPH)
+
+
 @pytest.fixture
-def widget():
-    made = LayerExplorer(MODEL, GRAPH)
-    yield made
-    assert made.error_box.value == ""
+def widget(shared):
+    shared.reset()
+    yield shared
+    assert shared.error_box.value == ""
 
 
 def drawn(widget):
@@ -168,8 +173,9 @@ def test_turning_by_a_full_circle_changes_nothing_and_by_less_something(widget):
     assert widget.off() == 0
 
 
-def test_prediction_is_exact_for_a_turn_that_the_grid_does_not_notice(widget, monkeypatch):
+def test_prediction_is_exact_for_a_turn_that_the_grid_does_not_notice(monkeypatch):
     symmetry = MODEL.grid.symmetries()[0][7]
+    widget = LayerExplorer(MODEL, GRAPH)  # one of its own: functions are kept by angle
     monkeypatch.setattr("ponita_edu.viz.layers._turn", lambda degrees: symmetry if degrees else torch.eye(3).double())
     widget.turn.value = 45
     assert widget.off() < 1e-12 and (STATE.vector - widget.state().vector).abs().max() > 1e-3
