@@ -187,7 +187,7 @@ class LayerExplorer(Explorer):
         return list(self.state().own)[int(self.step.value)]
 
     def off(self) -> float:
-        """How far the predicted vectors, turned back, are from those for the input as it was, relative to their size."""
+        """How far the predicted vectors, turned back, are from those for the input at rest, relative to their size."""
         was, now = self._layers(0.0).vector, self.state().vector
         return float((now @ _turn(self.turn.value).to(now) - was).norm() / was.norm())
 
