@@ -125,15 +125,14 @@ class Curve:
     full: Mapping[str, Any]
 
 
-TRAINED = dict(seeds=(0, 1, 2), steps=500, train_size=3000, test_size=500)  # the two share the networks
 CURVES = {
     "claims": Curve(claim_rows, dict(networks=3)),
     "size": Curve(size_laws, dict(
         families={"fibonacci": (8, 12, 20, 32, 60, 96), "repulsion": (8, 12, 20, 32, 60, 96),
                   "lebedev": (14, 26, 38, 50, 86, 110)}, networks=6, rotations=8, hidden=32, layers=5)),
     "averaging": Curve(averaging_laws, dict(counts=(1, 2, 4, 8, 16, 32, 64, 128), networks=6, motions=3)),
-    "training": Curve(trained_rows, TRAINED),
-    "finer": Curve(finer_grids, TRAINED | dict(sizes=(14, 26, 50, 110, 194), systems=20)),
+    "training": Curve(trained_rows, dict(seeds=(0, 1, 2), steps=100, train_size=3000, test_size=300)),
+    "finer": Curve(finer_grids, dict(sizes=(14, 26, 50, 110, 194), test_size=300, groups=5, systems=10)),
     "depth": Curve(depth_laws, dict(depths=(1, 2, 3, 5, 8, 12), networks=6, rotations=8, hidden=32)),
     "precision": Curve(precision_rows, dict(networks=3)),
 }

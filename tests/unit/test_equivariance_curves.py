@@ -167,13 +167,10 @@ def test_trained_rows_tell_an_exact_network_from_an_approximate_one():
         trained_network("upside down", 0, 1, 30, 30)
 
 
-def test_weights_stay_on_finer_grids_and_the_network_is_left_as_it_was():
-    small = dict(steps=3, train_size=30, test_size=30)
-    model = trained_network("turned at random", 0, *small.values())
-    before = [p.clone() for p in model.parameters()]
-    error, mse = finer_grids(sizes=(6, 14, 26, 50), systems=3, **small)
-    assert error.slope < -0.5 and mse.label == "test MSE" and len(model.grid) == 12
-    assert all(torch.equal(p, q) for p, q in zip(before, model.parameters(), strict=True))
+def test_trained_weights_on_finer_grids_are_more_equivariant_and_as_accurate():
+    error, mse = finer_grids(sizes=(6, 14, 26), test_size=30, groups=2, systems=3)
+    assert error.slope < -0.5 and len(error.errors[0]) == 2
+    assert mse.label == "test MSE" and max(mse.medians) < min(0.03, 2 * min(mse.medians))
 
 
 # ------------------------------------------------------------------------------------------------------------- command
