@@ -34,7 +34,7 @@ from ponita_edu.tasks.run import facts
 ELEMENTS = ("H", "C", "N", "O", "F", "S")
 RADIUS = 3.0  # Å, within which atoms see one another
 JIGGLE = 0.1  # Å, standard deviation of each coordinate around the idealised shape
-STEPS, RATE = 400, 1e-2
+STEPS, RATE = 200, 1e-2
 BATCH = {"lifted edges": 2, "full": 1, "full, signed": 1}  # molecules in a step, of the kinds that cost more; else 6
 KINDS = {
     kind: replace(config, scalars_in=len(ELEMENTS), vectors_in=0, layers=2, degree=2, distinct_monomials=True,

@@ -115,6 +115,9 @@ MOVES = {
         Move("RotationCheck", "network", "full, signed", says="Claim: none"),
         Move("RotationCheck", "network", "lifted edges", says="It holds."),
         Move("RotationCheck", "network", "positions only", says="no grid"),
+        Move("RotationCheck", "reflect"),
+        Move("RotationCheck", "network", "bundle", says="Claim: approximate"),
+        Move("RotationCheck", "magnify", "10 times longer", changes=("picture",)),
         Move("RotationCheck", "reset"),
     ],
     "06_the_ponita_architecture.ipynb": [
