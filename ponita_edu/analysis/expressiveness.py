@@ -19,10 +19,11 @@ from torch import Tensor, nn
 
 from ponita_edu.analysis.chirality import HANDED, chirality_row
 from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, rounding, standardised
-from ponita_edu.analysis.separability import _commit
 from ponita_edu.analysis.structure_pairs import StructurePair, all_pairs, chain, rings
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry.rotations import random_rotations
+from ponita_edu.tasks.checkpoint import write_json
+from ponita_edu.tasks.run import facts
 
 STEPS, COPIES, RATE = 40, 8, 0.01  # Adam's steps, rotations of each structure in a step, rate
 ENOUGH = 0.1  # training stops early once the loss is below
@@ -154,20 +155,20 @@ def main() -> None:
     start, cpu = time.perf_counter(), time.process_time()
     stored = json.loads(args.out.read_text()) if args.out.exists() else {"about": {"processor_minutes": 0.0}}
     rows = stored.setdefault("rows", {"table": {}, "sweeps": {}, "chirality": {}})
-    before, last, commit = stored["about"]["processor_minutes"], start, _commit()
+    before, last, now = stored["about"]["processor_minutes"], start, facts()
+    commits = dict.fromkeys([*stored["about"].get("commit", "").split(", "), str(now["commit"])])
 
     def save() -> None:
         stored["about"] = {
-            "command": f"python -m ponita_edu.analysis.expressiveness --out {args.out.name} --seeds {args.seeds}",
-            "commit": commit, "seeds": args.seeds, "device": f"CPU, {platform.machine()}, one thread",
-            "processor_minutes": round(before + (time.process_time() - cpu) / 60, 2), "python":
-            platform.python_version(), "torch": torch.__version__, "e3nn": version("e3nn"),
+            "command": f"python -m ponita_edu.analysis.expressiveness --out results/{args.out.name} --seeds {args.seeds}",
+            "commit": ", ".join(c for c in commits if c), "seeds": args.seeds,
+            "device": f"cpu, {platform.machine()}", "threads": 1,
+            "processor_minutes": round(before + (time.process_time() - cpu) / 60, 2),
+            "versions": {**now["versions"], "e3nn": version("e3nn")},
             "layers": LAYERS, "hidden": HIDDEN, "steps": STEPS, "rate": RATE,
         }
         stored["summary"] = {name: summarise(rows[name].values()) for name in ("table", "sweeps")}
-        new = args.out.with_suffix(".part")
-        new.write_text(json.dumps(stored, indent=0) + "\n")
-        new.replace(args.out)
+        write_json(args.out, stored)
 
     todo = [job for job in jobs(range(args.seeds)) if job[1] not in rows[job[0]]]
     for done, (table, key, run) in enumerate(todo):

@@ -132,7 +132,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert list(main("--seeds", "1")["rows"]["table"]) == ["a0"]
     found = main("--seeds", "3")
     assert calls == ["a0", "a1", "a2"] and found["summary"]["table"][0]["seeds"] == 3
-    assert {"command", "commit", "seeds", "device", "processor_minutes", "torch", "e3nn"} <= set(found["about"])
+    assert {"command", "commit", "seeds", "device", "processor_minutes", "versions"} <= set(found["about"])
     assert main("--minutes", "0")["rows"] == found["rows"] and len(calls) == 3
 
 
