@@ -160,7 +160,8 @@ def main() -> None:
 
     def save() -> None:
         stored["about"] = {
-            "command": f"python -m ponita_edu.analysis.expressiveness --out results/{args.out.name} --seeds {args.seeds}",
+            "command": "python -m ponita_edu.analysis.expressiveness"
+                       f" --out results/{args.out.name} --seeds {args.seeds}",
             "commit": ", ".join(c for c in commits if c), "seeds": args.seeds,
             "device": f"cpu, {platform.machine()}", "threads": 1,
             "processor_minutes": round(before + (time.process_time() - cpu) / 60, 2),
