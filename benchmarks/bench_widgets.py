@@ -15,10 +15,12 @@ import pytest
 import torch
 
 from ponita_edu.data.graphs import Graphs
+from ponita_edu.data.qm9_small import load_small
 from ponita_edu.geometry import make_grid
 from ponita_edu.geometry.repulsion import repulsion_points
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz import grids
+from ponita_edu.viz.generation import DiffusionViewer, Frame
 from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
 from ponita_edu.viz.layers import LayerExplorer
@@ -39,6 +41,15 @@ def layer_explorer():
     model = Ponita(PonitaConfig(1, 1, 0, 1, hidden=32, basis=32, layers=3), make_grid("icosahedron"), seed=0)
     pos = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     return LayerExplorer(model, Graphs(pos, pos[:, :1].sign(), vec=pos.flip(0)[:, None]))
+
+
+def drowning() -> DiffusionViewer:
+    """The largest of the small molecules in growing noise."""
+    data, _ = load_small()
+    atoms = slice(*data.offsets[int(data.sizes.argmax()):][:2])
+    noise = np.random.default_rng(0).normal(size=data.pos[atoms].shape)
+    return DiffusionViewer([Frame(data.numbers[atoms].astype(int), data.pos[atoms] + s * noise, f"sigma = {s:.2f} Å")
+                            for s in np.geomspace(0.01, 5, 40)])
 
 
 CASES = {  # widget, its state, control, values
@@ -76,6 +87,8 @@ CASES = {  # widget, its state, control, values
     "layers, channel": (layer_explorer, {"step": 4}, "channel", range(32)),
     "layers, particle": (layer_explorer, {"step": 4}, "particle", (0, 1, 2)),
     "layers, finer": (layer_explorer, {"step": 4}, "finer", BOTH),
+    "diffusion, step": (drowning, {}, "step", range(40)),
+    "diffusion, picture held still": (drowning, {"step": 20}, "still", BOTH),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
 }
 
