@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ponita_edu.molecules.predict import from_smiles, predict, read_xyz
 from ponita_edu.molecules.stability import bond_orders
 from ponita_edu.tasks import qm9
 from ponita_edu.tasks.qm9_config import PRESETS, TARGETS, QM9Model
-from ponita_edu.tasks.settings import replaced
+from ponita_edu.tasks.settings import read_yaml, replaced
 from ponita_edu.tasks.task import evaluate
 
 TINY = {"model.hidden": 8, "model.layers": 2, "model.basis": 8, "model.degree": 2, "data.source": "subset",
@@ -217,3 +218,12 @@ def test_paper_preset_has_the_published_size():
     assert sum(p.numel() for p in qm9.build(PRESETS["paper"].model).parameters()) == 6_054_657
     small = replace(QM9Model(), method="positions", hidden=128, layers=5)
     assert sum(p.numel() for p in qm9.build(small).parameters()) < 1e6
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_config_files_say_what_the_presets_do(preset):
+    content = read_yaml(Path(__file__).resolve().parents[2] / "configs" / f"qm9_{preset}.yaml")
+    assert content.pop("task") == "qm9" and content.pop("preset") == preset
+    assert replaced(PRESETS[preset], content) == PRESETS[preset]
+    other = PRESETS["paper" if preset == "quick" else "quick"]
+    assert replaced(other, content).model.hidden == PRESETS[preset].model.hidden != other.model.hidden
