@@ -4,6 +4,7 @@ Forces are the exact negative gradient of the energy, so the dynamics conserve e
 grid of orientations the energy itself changes a little when the molecule turns, hence angular momentum does too.
 """
 
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +79,8 @@ class Run(NamedTuple):
     temperature: Float[ndarray, " frames"]  # K, from the kinetic energy over 3 atoms degrees of freedom
 
 
-def dynamics(atoms: Atoms, ps: float, ensemble: str = "nve", kelvin: float = 300.0, fs: float = 0.5, every: int = 10,
-             seed: int = 0, friction: float = 0.01, warm: bool = True) -> Run:
+def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, fs: Real = 0.5, every: int = 10,
+             seed: int = 0, friction: Real = 0.01, warm: bool = True) -> Run:
     """Molecular dynamics of ``atoms`` (in place), which have a calculator.
 
     NVE: velocity Verlet. NVT: Langevin, with centre of mass and friction 1/fs ``friction``.
@@ -131,7 +132,7 @@ def drift(run: Run) -> float:
     return 1000 * float(np.polyfit(run.time, run.energy - run.energy[0], 1)[0]) / run.pos.shape[1]
 
 
-def relax(atoms: Atoms, largest_force: float = 0.01, steps: int = 500) -> Atoms:
+def relax(atoms: Atoms, largest_force: Real = 0.01, steps: int = 500) -> Atoms:
     """A copy of ``atoms`` in the nearest minimum of the energy, with the same calculator.
 
     Raises:
@@ -145,7 +146,7 @@ def relax(atoms: Atoms, largest_force: float = 0.01, steps: int = 500) -> Atoms:
     return relaxed
 
 
-def vibrations(atoms: Atoms, folder: str | Path, delta: float = 0.01) -> Float[ndarray, " modes"]:
+def vibrations(atoms: Atoms, folder: str | Path, delta: Real = 0.01) -> Float[ndarray, " modes"]:
     """Harmonic wavenumbers in 1/cm of a relaxed molecule, ascending; imaginary ones are negative.
 
     Args:

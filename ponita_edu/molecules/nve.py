@@ -4,6 +4,7 @@ import argparse
 import math
 import time
 from importlib.resources import files
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ponita_edu.tasks.run import facts
 CHECKPOINT = "assets/checkpoints/md17_ethanol"  # in the package
 
 
-def measure(checkpoint: str | Path, start: Atoms, seeds: int, ps: float, kelvin: float, fs: float) -> dict[str, Any]:
+def measure(checkpoint: str | Path, start: Atoms, seeds: int, ps: Real, kelvin: Real, fs: Real) -> dict[str, Any]:
     """Drift of the total energy of NVE runs from a relaxed geometry, one run a seed. Velocities at the start are those
     of twice ``kelvin``, since about half of the kinetic energy becomes potential energy.
 

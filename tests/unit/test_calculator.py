@@ -1,0 +1,150 @@
+"""The ASE calculator and what runs on it, against a molecule of springs whose answers are known."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ponita_edu.nn.forcefield import ForceField
+from ponita_edu.nn.ponita import Prediction
+from ponita_edu.tasks import md17
+from ponita_edu.tasks.md17_config import Md17Model
+
+ase = pytest.importorskip("ase")
+from ase import units  # noqa: E402
+
+from ponita_edu.molecules import nve  # noqa: E402
+from ponita_edu.molecules.calculator import PonitaCalculator, drift, dynamics, relax, vibrations  # noqa: E402
+
+K, LENGTH = 30.0, 1.1  # eV/Å², Å
+
+
+class Springs(nn.Module):
+    """E = K/2 sum over pairs (r - LENGTH)^2."""
+
+    def __init__(self, curl=0.0):
+        super().__init__()
+        self.k, self.curl = nn.Parameter(torch.tensor(K)), curl
+
+    def forward(self, graphs):
+        one_way = graphs.source < graphs.target
+        r = (graphs.pos[graphs.source] - graphs.pos[graphs.target])[one_way].norm(dim=-1)
+        energy = self.k / 2 * (r - LENGTH).square().sum()
+        return Prediction(energy.reshape(1, 1), energy.new_zeros(1, 0, 3))
+
+
+class Leaking(ForceField):
+    """The negative control: forces that are no gradient, because each atom is also pushed around the z axis."""
+
+    def forward(self, graphs, create_graph=False):
+        energy, forces = super().forward(graphs, create_graph)
+        x, y, z = graphs.pos.unbind(-1)
+        return energy, forces + 0.3 * torch.stack((-y, x, 0 * z), dim=-1)
+
+
+def molecule(symbols="OHH", kind=ForceField, dtype=torch.float64):
+    field = kind(Springs(), [1, 6, 8])
+    field.normalise(-500.0, 1.0, torch.tensor([1, 6, 8]))
+    pos = LENGTH * np.array([[0.0, 0, 0], [1, 0, 0], [0.5, 3**0.5 / 2, 0]])[: len(ase.Atoms(symbols))]
+    return ase.Atoms(symbols, positions=pos, calculator=PonitaCalculator(field, dtype))
+
+
+def test_energies_and_forces_are_those_of_the_field_and_follow_the_atoms():
+    atoms = molecule()
+    assert atoms.get_potential_energy() == pytest.approx(-500.0, abs=1e-12)
+    assert np.abs(atoms.get_forces()).max() < 1e-12
+    atoms.positions[1, 0] += 0.1
+    stretched = [np.linalg.norm(atoms.positions[1] - atoms.positions[k]) - LENGTH for k in (0, 2)]
+    assert atoms.get_potential_energy() == pytest.approx(-500 + K / 2 * np.square(stretched).sum(), abs=1e-10)
+    assert atoms.get_forces()[1, 0] < -1.0
+    atoms.numbers[1] = 6  # another molecule through the same calculator
+    assert atoms.get_forces().shape == (3, 3)
+
+
+def test_forces_of_a_network_with_a_cutoff_are_the_gradient_as_atoms_leave_its_range():
+    model = Md17Model(method="positions", hidden=8, layers=2, basis=8, widening=2, elements="1 8", cutoff=1.6)
+    field = md17.build(model, seed=0)
+    field.normalise(0.0, 1.0, torch.tensor([1, 8]))
+    atoms = ase.Atoms("OHHH", positions=[[0, 0, 0], [1, 0, 0], [0, 1.1, 0.2], [1.5, 1.5, 0]],
+                      calculator=PonitaCalculator(field, torch.float64))
+    for _ in range(3):
+        numeric = np.empty((4, 3))
+        for i, axis in np.ndindex(4, 3):
+            energies = []
+            for step in (1e-4, -1e-4):
+                moved = atoms.copy()
+                moved.calc = atoms.calc
+                moved.positions[i, axis] += step
+                energies.append(moved.get_potential_energy())
+            numeric[i, axis] = -(energies[0] - energies[1]) / 2e-4
+        assert np.abs(atoms.get_forces() - numeric).max() < 1e-5 * np.abs(numeric).max()
+        atoms.positions[3] += 0.4
+    assert np.abs(atoms.get_forces()[3]).max() == 0.0  # out of range of all others
+
+
+def test_nve_conserves_energy_to_the_square_of_the_step_and_leaking_forces_do_not():
+    spread, drifts = [], []
+    for fs in (1.0, 0.5):
+        run = dynamics(molecule(), ps=0.3, kelvin=300, fs=fs, every=1, seed=3)
+        spread.append(np.ptp(run.energy))
+        drifts.append(abs(drift(run)))
+        assert run.pos.shape == (round(300 / fs) + 1, 3, 3) and run.time[-1] == pytest.approx(0.3)
+    assert 3 < spread[0] / spread[1] < 5.5
+    assert max(drifts) < 0.1
+    leaking = dynamics(molecule(kind=Leaking), ps=0.3, kelvin=300, fs=0.5, every=1, seed=3)
+    assert abs(drift(leaking)) > 5
+
+
+def test_velocities_are_in_angstrom_per_picosecond():
+    run = dynamics(molecule(), ps=0.02, fs=0.1, every=1, seed=1)
+    numeric = (run.pos[2:] - run.pos[:-2]) / (run.time[2:] - run.time[:-2])[:, None, None]
+    assert np.abs(numeric - run.vel[1:-1]).max() < 1e-3 * np.abs(run.vel).max()
+
+
+def test_nvt_brings_a_cold_molecule_to_its_temperature_and_nve_leaves_it_cold():
+    hot = dynamics(molecule(), 1.5, "nvt", 300, fs=1.0, every=5, friction=0.05, warm=False)
+    mean = hot.temperature[len(hot.temperature) // 3:].mean()
+    assert 200 < mean < 420
+    cold = dynamics(molecule(), 0.1, "nve", 300, fs=1.0, warm=False)
+    assert cold.temperature.max() < 1e-6
+    again = dynamics(molecule(), 0.05, "nvt", 300, fs=1.0, seed=0)
+    assert np.array_equal(again.pos, dynamics(molecule(), 0.05, "nvt", 300, fs=1.0, seed=0).pos)
+    assert not np.array_equal(again.pos, dynamics(molecule(), 0.05, "nvt", 300, fs=1.0, seed=1).pos)
+
+
+def test_relaxation_finds_the_minimum_and_says_so_when_it_does_not():
+    atoms = molecule()
+    atoms.positions += np.random.default_rng(0).normal(scale=0.1, size=(3, 3))
+    before = atoms.positions.copy()
+    relaxed = relax(atoms, largest_force=1e-3)
+    assert np.abs(relaxed.get_forces()).max() < 1e-3 and relaxed.get_potential_energy() < -500 + 1e-6
+    assert np.array_equal(atoms.positions, before)
+    with pytest.raises(ValueError, match="after 1 steps"):
+        relax(atoms, largest_force=1e-3, steps=1)
+
+
+def test_vibrations_of_two_atoms_on_a_spring(tmp_path):
+    atoms = molecule("CO")
+    waves = vibrations(atoms, tmp_path / "vib")
+    reduced = 1 / (1 / atoms.get_masses()).sum()
+    expected = (K / reduced) ** 0.5 * units._hbar * (1e10 * (units._e / units._amu) ** 0.5) / (
+        units._hplanck * units._c * 100)
+    assert waves[-1] == pytest.approx(expected, rel=1e-4) and expected > 500
+    assert np.abs(waves[:-1]).max() < 1.0  # translations and rotations
+
+
+def test_nve_command_writes_drift_with_its_standard_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(nve, "PonitaCalculator", lambda checkpoint: molecule().calc)
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "a.npz", nuclear_charges=np.array([8, 1, 1]), energies=np.zeros(2),
+             coords=molecule().positions + rng.normal(scale=0.05, size=(2, 3, 3)), forces=np.zeros((2, 3, 3)))
+    result = nve.main(["--checkpoint", "none", "--data", str(tmp_path / "a.npz"), "--seeds", "3", "--ps", "0.2",
+                       "--out", str(tmp_path / "nve.json")])
+    assert json.loads((tmp_path / "nve.json").read_text()) == json.loads(json.dumps(result))
+    each = np.array(result["drift_meV_per_atom_per_ps"])
+    assert len(each) == 3 and len(set(each)) == 3
+    assert result["drift_mean"] == pytest.approx(each.mean())
+    assert result["drift_standard_error"] == pytest.approx(each.std(ddof=1) / 3**0.5)
+    assert f"± {result['drift_standard_error']:.4f}" in capsys.readouterr().out
