@@ -13,7 +13,7 @@ import torch
 from ase import Atoms, units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.md.langevin import Langevin
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
+from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from ase.vibrations import Vibrations
@@ -103,7 +103,8 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
             raise ValueError(f"{name} must be positive and finite, but is {value}.")
     random = np.random.default_rng(seed)
     if warm:
-        MaxwellBoltzmannDistribution(atoms, temperature_K=kelvin, rng=random)
+        spread = np.sqrt(units.kB * kelvin * atoms.get_masses())[:, None]
+        atoms.set_momenta(spread * random.normal(size=(len(atoms), 3)))
         Stationary(atoms)
         ZeroRotation(atoms)
     step = fs * units.fs

@@ -17,7 +17,7 @@ from ponita_edu.molecules.calculator import PonitaCalculator, drift, dynamics, r
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import facts
 
-CHECKPOINT = "assets/checkpoints/md17_ethanol"  # in the package
+CHECKPOINT = "assets/checkpoints/md17_ethanol"
 
 
 def measure(checkpoint: str | Path, start: Atoms, seeds: int, ps: Real, kelvin: Real, fs: Real) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def measure(checkpoint: str | Path, start: Atoms, seeds: int, ps: Real, kelvin: 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m ponita_edu.molecules.nve", description=__doc__)
-    parser.add_argument("--checkpoint", default=str(files("ponita_edu") / CHECKPOINT), help="of an md17 run")
+    parser.add_argument("--checkpoint", help="of an md17 run; default: the ethanol network of the package")
     parser.add_argument("--data", default="ethanol_xtb", help="its first frame, relaxed, is the start; file or name")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ps", type=float, default=5.0)
@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     torch.set_num_threads(1)
     began, frames = time.monotonic(), load_md17(given.data)
     start = Atoms(frames.numbers.numpy(), frames.pos[0].numpy())
-    result = measure(given.checkpoint, start, given.seeds, given.ps, given.kelvin, given.fs)
+    checkpoint = given.checkpoint or str(files("ponita_edu") / CHECKPOINT)
+    result = measure(checkpoint, start, given.seeds, given.ps, given.kelvin, given.fs)
     result |= {"unit": "meV/atom/ps", "settings": vars(given), "minutes": (time.monotonic() - began) / 60,
                "device": "cpu", "threads": 1, "command": "python -m ponita_edu.molecules.nve", **facts()}
     error = result["drift_standard_error"]

@@ -6,6 +6,7 @@ from (seed, step). So a run that was cut goes on to the same weights, bit by bit
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
                          f"{config.strategy!r} do not go together here: {str(error).splitlines()[0]}") from None
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    # DDP's remark on the gradient of a readout to one number, whose strides are of no consequence
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return fabric
 
 

@@ -48,7 +48,7 @@ def message(capsys, *argv):
     ("options", "expected"),
     [
         (["--data", "nowhere.npz"], r"nowhere.npz.* cannot be read"),
-        (["--data.split", "published"], "published has 950 training and 50 validation frames, but train is 3 and val 2"),
+        (["--data.split", "published"], "published has 950 training and 50 validation frames, but train is 3"),
         (["--data.split", "published", "--data.train", "950", "--data.val", "50"], "count must be over 99,900 frames"),
         (["--data.split", "paper"], "split 'paper' is not known"),
         (["--data.train", "5"], "must be at most the 6 frames there are"),
