@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,12 @@ from ponita_edu.data.md17 import KCAL_PER_EV, Frames
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.tasks import md17, task
 from ponita_edu.tasks.md17_config import PRESETS, Md17Data, Md17Model, Md17Protocol, Md17Settings
-from ponita_edu.tasks.settings import replaced
+from ponita_edu.tasks.run import load_model
+from ponita_edu.tasks.settings import differences, read_yaml, replaced
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = ROOT / "ponita_edu/assets/checkpoints/md17_ethanol"
+ETHANOL = ROOT / "../shared/data/rmd17_ethanol_1000.npz"
 
 TINY = Md17Model(hidden=8, layers=2, basis=8, widening=2, grid="octahedron", elements="1 6 8")
 SETTINGS = Md17Settings(data=Md17Data(split="rows", train=8, val=3), model=TINY,
@@ -201,3 +207,32 @@ def test_command_line_says_that_no_frames_are_left_for_a_test(tmp_path, capsys):
     data = md17.load(replaced(SETTINGS, {"data.source": str(tmp_path / "a.npz")}))
     assert "No frames are left for a test" in data.note and data.size("test") == 3
     assert torch.equal(data.splits["test"], data.splits["val"])
+
+
+# --------------------------------------------------------------------------------------- the network that is shipped
+def test_shipped_network_result_and_config_are_of_one_run():
+    _, settings, network, info = load_model(SHIPPED)
+    result = json.loads((ROOT / "results/md17_ethanol_cpu.json").read_text())
+    content = read_yaml(ROOT / "configs/md17_ethanol_cpu.yaml")
+    del content["task"]
+    config = replaced(PRESETS["quick"], content)
+    assert [d.split()[0] for d in differences(settings, config)] == ["data.source"]
+    assert replaced(PRESETS["quick"], result["settings"]) == settings
+    assert (info["commit"], info["step"]) == (result["commit"], result["steps"]) and result["complete"]
+    assert sum(f.stat().st_size for f in SHIPPED.iterdir()) < 1_000_000 and result["minutes"] <= 25
+    assert network.elements[network.trained].tolist() == [1, 6, 8]
+
+
+@pytest.mark.skipif(not ETHANOL.is_file(), reason="the frames are not here (../shared/data beside the checkout)")
+def test_shipped_network_has_the_error_of_its_result_below_20_meV_per_A():
+    _, settings, network, _ = load_model(SHIPPED)
+    data = md17.load(replaced(settings, {"data.source": str(ETHANOL)})).to(torch.device("cpu"), torch.float32)
+    errors, frames = task.evaluate(data, network, "val")
+    result = json.loads((ROOT / "results/md17_ethanol_cpu.json").read_text())
+    for name in (md17.METRIC, md17.ENERGY):
+        assert errors[name] == pytest.approx(result["metrics"][f"test_{name}"], rel=1e-3)
+    assert frames == 50 and errors[md17.METRIC] < 20
+    with torch.no_grad():  # control: weights that are off by a hundredth are seen
+        next(network.network.blocks[0].parameters()).mul_(1.01)
+    worse, _ = task.evaluate(data, network, "val")
+    assert worse[md17.METRIC] > 1.1 * errors[md17.METRIC]
