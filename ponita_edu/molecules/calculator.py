@@ -76,14 +76,16 @@ class Run(NamedTuple):
     pos: Float[ndarray, "frames atoms 3"]  # Å
     vel: Float[ndarray, "frames atoms 3"]  # Å/ps
     energy: Float[ndarray, " frames"]  # total, eV
-    temperature: Float[ndarray, " frames"]  # K, from the kinetic energy over 3 atoms degrees of freedom
+    # K, of the kinetic energy over all 3 N degrees of freedom, ASE's convention: as the centre of mass is at rest, N
+    # atoms in a bath of T show T (1 - 1/N) on average
+    temperature: Float[ndarray, " frames"]
 
 
 def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, fs: Real = 0.5, every: int = 10,
              seed: int = 0, friction: Real = 0.01, warm: bool = True) -> Run:
     """Molecular dynamics of ``atoms`` (in place), which have a calculator.
 
-    NVE: velocity Verlet. NVT: Langevin, with centre of mass and friction 1/fs ``friction``.
+    NVE: velocity Verlet. NVT: Langevin with ``friction`` in 1/fs, the centre of mass held.
 
     Args:
         ps: duration.
