@@ -134,6 +134,14 @@ def test_elastic_targets_turn_with_the_molecule_and_training_lowers_the_error():
     assert more < 0.8 * few
 
 
+def test_trained_weights_are_there_and_beat_untrained_ones():
+    task = elastic_task(aspirin(), test=8)
+    for kind in KINDS:
+        after = molecule_networks.test_errors(trained(kind).float(), task)[1]
+        before = molecule_networks.test_errors(untrained(kind, as_graphs(aspirin())).float(), task)[1]
+        assert after < 0.6 < before, kind
+
+
 # ------------------------------------------------------------------------------------------------------------- scenes
 def test_error_arrows_start_at_the_first_answer_and_have_its_size(networks):
     t = turn(networks["bundle"], MOLECULE.positions, TURN)
