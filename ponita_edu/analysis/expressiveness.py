@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ponita_edu.analysis.chirality import HANDED, chirality_row
 from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, rounding, standardised
-from ponita_edu.analysis.structure_pairs import StructurePair, all_pairs, chain, rings
+from ponita_edu.analysis.structure_pairs import StructurePair, agreement, all_pairs, chain, rings
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.tasks.checkpoint import write_json
@@ -120,6 +120,36 @@ def summarise(rows: Iterable[dict]) -> list[dict]:
             "worst": min(accuracy, default=None), "best": max(accuracy, default=None),
         })
     return found
+
+
+def forbidden(kind: str, pair: StructurePair) -> str | None:
+    """Why a network of this kind cannot separate the pair, in words; None if nothing known forbids it.
+
+    For a kind that is not ``exact`` this holds in the limit of a fine grid.
+    """
+    k, leaves_only = KINDS[kind], not bool(((pair.first.source > 0) & (pair.first.target > pair.first.source)).any())
+    if agreement(pair)[k.bound]:
+        return f"same {k.bound}"
+    if kind == "EGNN" and leaves_only:
+        return "same distances, wherever its points move"
+    if k.l_max and pair.family == "rotational symmetry" and (pair.first.num_nodes - 1) // 2 > k.l_max:
+        return f"order {k.l_max} below L"
+    if k.l_max == 1 and leaves_only and all(float(g.pos.sum(0).norm()) < 1e-9 for g in (pair.first, pair.second)):
+        return "directions sum to 0"  # and so does every vector that equal leaves send to the centre
+    return None
+
+
+def as_text(summary: Iterable[dict]) -> str:
+    """The table of kinds by pairs: seeds separated untrained, of all; accuracy trained. () where it is forbidden."""
+    pairs, cells = all_pairs(), {}
+    for row in summary:
+        text = f"{row['separates'] * row['seeds']:.0f}/{row['seeds']} {row['accuracy']:.2f}"
+        cells[row["kind"], row["pair"]] = f"({text})" if forbidden(row["kind"], pairs[row["pair"]]) else text
+    short = {name: name.replace("rings, ", "").replace("icosahedron, ", "icosa. ").replace("all joined", "all")
+             .replace("centre only", "centre") for name in pairs}
+    lines = [f"{'':24}" + "".join(f"{short[name]:>14}" for name in pairs)]
+    lines += [f"{kind:24}" + "".join(f"{cells.get((kind, name), ''):>14}" for name in pairs) for kind in KINDS]
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------------------------------- the whole run
