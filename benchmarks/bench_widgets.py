@@ -26,6 +26,7 @@ from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
 from ponita_edu.viz.layers import LayerExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
+from ponita_edu.viz.structure_pairs import PairOfStructures
 from ponita_edu.viz.rotation_check import RotationCheck
 
 BOUND = 0.1  # s
@@ -90,6 +91,8 @@ CASES = {  # widget, its state, control, values
     "diffusion, step": (drowning, {}, "step", range(40)),
     "diffusion, picture held still": (drowning, {"step": 20}, "still", BOTH),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
+    "structures, turn": (PairOfStructures, {"pair": "helix"}, "azimuth", ANGLES),
+    "structures, pair": (PairOfStructures, {}, "pair", ("3-chain", "helix", "rings, L = 5")),
 }
 
 

@@ -132,6 +132,14 @@ MOVES = {
         Move("LayerExplorer", "particle", "End"),
         Move("LayerExplorer", "reset"),
     ],
+    "08_expressiveness_and_chirality.ipynb": [
+        Move("PairOfStructures", "pair", "rings, L = 3", says="differ"),
+        Move("PairOfStructures", "azimuth", "ArrowRight", times=6, changes=("picture",)),
+        Move("PairOfStructures", "tilt", "ArrowRight", times=4, changes=("picture",)),
+        Move("PairOfStructures", "lengths", changes=("picture",)),
+        Move("PairOfStructures", "pair", "helix", says="the same"),
+        Move("PairOfStructures", "reset"),
+    ],
     "09_nbody.ipynb": [  # of the first of its two viewers; the numbers belong to the last frame, so they stay
         Move("TrajectoryViewer", "time", "ArrowRight", times=10, changes=("picture",)),
         Move("TrajectoryViewer", "trail", "ArrowLeft", times=45, changes=("picture",)),
