@@ -26,8 +26,8 @@ from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
 from ponita_edu.viz.layers import LayerExplorer
 from ponita_edu.viz.lifts import LiftExplorer
 from ponita_edu.viz.pairs import PairExplorer
-from ponita_edu.viz.structure_pairs import PairOfStructures
 from ponita_edu.viz.rotation_check import RotationCheck
+from ponita_edu.viz.structure_pairs import PairOfStructures
 
 BOUND = 0.1  # s
 ASKS_A_NETWORK = 0.15  # s; the molecule has 21 atoms
