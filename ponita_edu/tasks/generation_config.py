@@ -83,7 +83,7 @@ _QUICK = GenerationSettings(
     data=GenerationData(heavy_atoms=5),
     model=GenerationModel(hidden=32, layers=3, basis=32, widening=2, grid="octahedron", position_rms=1.07),
     sample=GenerationSampling(molecules=256, novelty=True),
-    train=replace(_PAPER.train, epochs=2000, batch_size=32, lr=3e-3, warmup_epochs=10.0, schedule="step", ema=0.999,
-                  validate_every=200, max_minutes=5.3, checkpoint_minutes=1.0, threads=1),
+    train=replace(_PAPER.train, epochs=1200, batch_size=16, lr=3e-3, warmup_epochs=10.0, schedule="step", ema=0.999,
+                  validate_every=120, max_minutes=5.3, checkpoint_minutes=1.0, threads=1),
 )
 PRESETS = {"quick": _QUICK, "paper": _PAPER}
