@@ -18,6 +18,7 @@ from ponita_edu.molecules.predict import from_smiles, predict, read_xyz
 from ponita_edu.molecules.stability import bond_orders
 from ponita_edu.tasks import qm9
 from ponita_edu.tasks.qm9_config import PRESETS, TARGETS, QM9Model
+from ponita_edu.tasks.run import load_model
 from ponita_edu.tasks.settings import read_yaml, replaced
 from ponita_edu.tasks.task import evaluate
 
@@ -227,3 +228,20 @@ def test_config_files_say_what_the_presets_do(preset):
     assert replaced(PRESETS[preset], content) == PRESETS[preset]
     other = PRESETS["paper" if preset == "quick" else "quick"]
     assert replaced(other, content).model.hidden == PRESETS[preset].model.hidden != other.model.hidden
+
+
+# ------------------------------------------------------------------------------------------------- stored runs
+@pytest.mark.parametrize("target, unit, baseline, most", [
+    ("U0_atom", "meV", "element counts", 1 / 3), ("mu", "D", "training mean", 1 / 2),
+])
+def test_stored_run_beats_its_baseline_and_its_weights_are_here(target, unit, baseline, most):
+    stored = json.loads((Path(__file__).resolve().parents[2] / "results" / f"qm9_quick_{target}.json").read_text())
+    claimed = stored["metrics"][f"test_mae_{unit}"]
+    assert stored["test_graphs"] == 10_831 and claimed < most * stored["baselines"][baseline]
+    folder = Path(qm9.__file__).parents[1] / "assets/checkpoints" / f"qm9_quick_{target}"
+    _, trained_on, network, _ = load_model(folder)
+    task = qm9.load(replaced(trained_on, {"data.source": "subset"}))
+    again = evaluate(task, network, "test")[0][f"mae_{unit}"]
+    assert again == pytest.approx(claimed, rel=0.15)  # 600 molecules of the same test set
+    untrained = qm9.build(trained_on.model, seed=0)  # control: knows neither the data nor their scale
+    assert evaluate(task, untrained, "test")[0][f"mae_{unit}"] > 3 * claimed
