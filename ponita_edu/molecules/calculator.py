@@ -76,8 +76,8 @@ class Run(NamedTuple):
     pos: Float[ndarray, "frames atoms 3"]  # Å
     vel: Float[ndarray, "frames atoms 3"]  # Å/ps
     energy: Float[ndarray, " frames"]  # total, eV
-    # K, of the kinetic energy over all 3 N degrees of freedom, ASE's convention: as the centre of mass is at rest, N
-    # atoms in a bath of T show T (1 - 1/N) on average
+    # K, of the kinetic energy over all 3 N degrees of freedom. In NVE, where centre of mass and rotation rest, a mean
+    # of T stands for 3 N/(3 N - 6) T in the others
     temperature: Float[ndarray, " frames"]
 
 
@@ -85,7 +85,7 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
              seed: int = 0, friction: Real = 0.01, warm: bool = True) -> Run:
     """Molecular dynamics of ``atoms`` (in place), which have a calculator.
 
-    NVE: velocity Verlet. NVT: Langevin with ``friction`` in 1/fs, the centre of mass held.
+    NVE: velocity Verlet. NVT: Langevin with ``friction`` in 1/fs, which moves the centre of mass too.
 
     Args:
         ps: duration.
@@ -113,7 +113,8 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
     if ensemble == "nve":
         engine = VelocityVerlet(atoms, step)
     else:
-        engine = Langevin(atoms, step, temperature_K=kelvin, friction=friction / units.fs, rng=random)
+        engine = Langevin(atoms, step, temperature_K=kelvin, friction=friction / units.fs, rng=random,
+                          fixcm=False)  # with it, ASE's thermostat is wrong for few atoms: 760 K instead of 300 for 3
     frames = []
 
     def store() -> None:
