@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ponita_edu.analysis.frames import FramePonita
 from ponita_edu.analysis.kernel_rank import Kernel
 from ponita_edu.data.graphs import Graphs
+from ponita_edu.data.md17 import Frames
 from ponita_edu.data.nbody import load_nbody, to_graphs
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.invariants import invariants_r3s2_e3
@@ -185,14 +186,15 @@ def force_task(train: int = 2000, test: int = 100, atoms: int = 5) -> Task:
     return _force_task("forces", pos, kind, force, train)
 
 
-def molecule_task(coords: Float[Tensor, "frames atoms 3"], forces: Float[Tensor, "frames atoms 3"],
-                  charges: Int[Tensor, " atoms"], train: int = 950) -> Task:
-    """Forces on one molecule, from frames with labels: the first ``train`` to learn from, the others to test.
+def molecule_task(frames: Frames, train: int = 800) -> Task:
+    """Forces on one molecule: ``train`` frames to learn from, drawn at random (always the same), the others to test.
 
     Forces are scaled to root mean square 1; atoms are told apart by the element only.
     """
-    x = (charges[:, None] == charges.unique()).to(coords).expand(len(coords), -1, -1)
-    return _force_task("molecule", coords, x, forces / forces.square().mean().sqrt(), train)
+    order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(10_003))
+    pos, force = frames.pos[order].float(), (frames.forces / frames.forces.square().mean().sqrt())[order].float()
+    x = (frames.numbers[:, None] == frames.numbers.unique()).to(pos).expand(len(frames), -1, -1)
+    return _force_task("molecule", pos, x, force, train)
 
 
 def _force_task(name: str, pos: Tensor, x: Tensor, force: Tensor, train: int) -> Task:
@@ -208,5 +210,5 @@ def _force_task(name: str, pos: Tensor, x: Tensor, force: Tensor, train: int) ->
         return -torch.autograd.grad(model(graphs).scalar.sum(), graphs.pos, create_graph=True)[0]
 
     return Task(name, lambda count, rng: pick(torch.randint(train, (count,), generator=rng)),
-                tuple(pick(k) for k in torch.arange(train, frames).split(50)), lambda g: g.y_vec["force"], predict,
+                tuple(pick(k) for k in torch.arange(train, frames).split(20)), lambda g: g.y_vec["force"], predict,
                 scalars_in=x.shape[-1], level="graph")

@@ -12,7 +12,6 @@ import argparse
 import json
 import platform
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -31,8 +30,9 @@ from ponita_edu.analysis.kernel_rank import (
     shares,
     two_layer_error,
 )
-from ponita_edu.analysis.kernel_tasks import Task, force_task, kernel_task, nbody_task
+from ponita_edu.analysis.kernel_tasks import Task, force_task, kernel_task, molecule_task, nbody_task
 from ponita_edu.analysis.layer_comparison import KINDS, Row, compare
+from ponita_edu.data.md17 import load_md17
 from ponita_edu.tasks.checkpoint import write_json
 
 __all__ = ["Budget", "Run", "crossed_kernel", "kernel_rows", "network_rows", "plan", "random_kernel", "separable_error",
@@ -45,6 +45,7 @@ TASKS: dict[str, Callable[[int], Task]] = {
     "random kernel": lambda seed: kernel_task(polynomial_kernel(seed)),
     "N-body": cache(lambda seed: nbody_task()),
     "forces": cache(lambda seed: force_task()),
+    "molecule": lambda seed: molecule_task(load_md17("ethanol_xtb")),
 }
 # So many times the steps of the others take about the time of a full convolution.
 LONGER = {"positions": 5, "separable": 5, "frames": 2}
@@ -60,7 +61,8 @@ class Budget:
     rate: float = 0.01
 
 
-FULL = {"crossed kernel": Budget(), "N-body": Budget(batch=5), "forces": Budget(batch=4), "random kernel": Budget()}
+FULL = {"crossed kernel": Budget(), "N-body": Budget(batch=5), "forces": Budget(batch=4), "random kernel": Budget(),
+        "molecule": Budget(batch=3)}
 QUICK = {"crossed kernel": Budget(5000, 120, 6)}
 
 
@@ -158,16 +160,12 @@ def main() -> None:
         table = _open(args.out, runs)
     except ValueError as error:
         parser.error(str(error))
-    start = time.perf_counter(), time.process_time()
-    before = [table["about"].get(name, 0.0) for name in ("minutes", "processor_minutes")]
     rows = [Row(**row) for row in table["networks"]]
-    about = run_facts(table["about"].get("commit"), "python -m ponita_edu.analysis.separability"
+    about = run_facts(table["about"].get("commits", []), "python -m ponita_edu.analysis.separability"
                       + " --quick" * args.quick + f" --out results/{args.out.name}", seeds)
 
     def save() -> None:
-        now = time.perf_counter(), time.process_time()
-        about["minutes"], about["processor_minutes"] = (round(b + (n - s) / 60, 2)
-                                                        for b, n, s in zip(before, now, start, strict=True))
+        about["minutes"] = round(training_minutes(rows), 2)
         write_json(args.out, {"about": about, "kernels": table["kernels"], "summary": summarise(rows),
                               "networks": [row._asdict() for row in rows]})
 
@@ -181,15 +179,19 @@ def main() -> None:
               f"error {row.error:.3f}, {row.milliseconds:.0f} ms a step", flush=True)
 
 
-def run_facts(commit: str | None, command: str, seeds: tuple[int, ...]) -> dict:
-    """What the file says about itself; commits are listed if it was written in several goes."""
+def training_minutes(rows: list[Row]) -> float:
+    """Processor minutes of all training, at the least: steps times the fastest step, without tests and loading."""
+    return sum(row.steps * row.milliseconds for row in rows) / 60_000
+
+
+def run_facts(commits: list[str], command: str, seeds: tuple[int, ...]) -> dict:
+    """What the file says about itself; ``commits`` are several if it was written in several goes, the last one last."""
     from ponita_edu.tasks.run import facts
 
     now = facts()
-    commits = dict.fromkeys([*(commit or "").split(", "), str(now["commit"])])
-    return {"command": command, "commit": ", ".join(c for c in commits if c), "versions": now["versions"],
-            "seeds": seeds, "device": f"cpu, {platform.machine()}", "threads": torch.get_num_threads(),
-            "kinds": KINDS, "longer": LONGER}
+    return {"command": command, "commits": list(dict.fromkeys([*commits, str(now["commit"])])),
+            "versions": now["versions"], "seeds": seeds, "device": f"cpu, {platform.machine()}",
+            "threads": torch.get_num_threads(), "kinds": KINDS, "longer": LONGER}
 
 
 def _open(path: Path, runs: list[Run]) -> dict:

@@ -21,11 +21,20 @@ from ponita_edu.analysis.kernel_rank import (
     shares,
     two_layer_error,
 )
-from ponita_edu.analysis.kernel_tasks import GRID, apply_kernel, cluster_energy, force_task, kernel_task, visible
+from ponita_edu.analysis.kernel_tasks import (
+    GRID,
+    apply_kernel,
+    cluster_energy,
+    force_task,
+    kernel_task,
+    molecule_task,
+    visible,
+)
 from ponita_edu.analysis.layer_comparison import KINDS, Row, compare, cost_of_step, equal_size, make_network, train
 from ponita_edu.analysis.layer_comparison import test_errors as errors_on_test_set
 from ponita_edu.analysis.separability import LONGER, Budget, kernel_rows, plan, summarise
 from ponita_edu.data.graphs import Graphs
+from ponita_edu.data.md17 import load_md17
 from ponita_edu.geometry import Grid, Motion, make_grid, polyhedral_rotations, random_rotations
 from ponita_edu.geometry.invariants import invariants_r3s2_e3
 from ponita_edu.nn.config import PonitaConfig
@@ -221,6 +230,18 @@ def test_cluster_energy_is_invariant_and_needs_angles():
     assert abs(bent(math.radians(100)) - bent(math.radians(90))) > 0.05
 
 
+def test_molecule_task_splits_all_frames_at_random_and_scales_forces():
+    frames = load_md17("ethanol_xtb")[:50]
+    task = molecule_task(frames, train=30)
+    test = torch.cat([g.y_vec["force"] for g in task.test]).view(20, 9, 3)
+    scaled = (frames.forces / frames.forces.square().mean().sqrt()).float()
+    used = [int((scaled - f).abs().amax((1, 2)).argmin()) for f in test]
+    assert sorted(used) != used and len(set(used)) == 20  # rows are in order of time: neighbours are alike
+    train_set = task.draw(200, torch.Generator().manual_seed(0))
+    seen = {int((scaled - f).abs().amax((1, 2)).argmin()) for f in train_set.y_vec["force"].view(200, 9, 3)}
+    assert not seen & set(used) and train_set.x.unique(dim=0).tolist() == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]
+
+
 def test_networks_have_equal_size_and_predict_what_is_asked():
     for task in (kernel_task(crossed_kernel, 50), force_task(50, 50)):
         sizes = {}
@@ -319,7 +340,9 @@ def test_command_goes_on_where_it_was_stopped(tiny, monkeypatch):
     table = json.loads(out.read_text())
     assert [n["kind"] for n in table["networks"]] == ["triple", "complete"] and len(table["summary"]) == 2
     assert trained == ["triple", "complete", "complete"]  # the first was not trained again
-    assert {"command", "commit", "versions", "seeds", "device", "minutes", "processor_minutes"} <= set(table["about"])
+    about = table["about"]
+    assert {"command", "commits", "versions", "seeds", "device"} <= set(about)
+    assert about["minutes"] == pytest.approx(2 * 2 * 5 / 60_000, abs=0.005) and len(about["commits"]) == 1
 
 
 @pytest.mark.parametrize("content", ["{}", "no json", json.dumps({"networks": [row(7)._asdict()]})])
