@@ -4,7 +4,7 @@
 
 Molecules per second of CPU time, and the operations per second as a fraction of what one large matrix product reaches
 on the same core in the same run. The published batch is 96; a step on complete graphs then needs more than 10 GB, so
-the default is smaller: at these widths a molecule costs the same in either.
+the default is smaller; batch 96 itself has not been measured.
 """
 
 import argparse

@@ -241,7 +241,10 @@ def test_stored_run_beats_its_baseline_and_its_weights_are_here(target, unit, ba
     folder = Path(qm9.__file__).parents[1] / "assets/checkpoints" / f"qm9_quick_{target}"
     _, trained_on, network, _ = load_model(folder)
     task = qm9.load(replaced(trained_on, {"data.source": "subset"}))
-    again = evaluate(task, network, "test")[0][f"mae_{unit}"]
-    assert again == pytest.approx(claimed, rel=0.15)  # 600 molecules of the same test set
+    with torch.no_grad():  # on 600 molecules of the same test set: equal within three standard errors, which are small
+        errors = torch.cat([task.errors(network, task.graphs("test", part))[f"mae_{unit}"]
+                            for part in torch.arange(task.size("test")).split(100)])
+    deviation = float(errors.std()) / len(errors) ** 0.5
+    assert abs(float(errors.mean()) - claimed) < 3 * deviation < 0.75 * claimed
     untrained = qm9.build(trained_on.model, seed=0)  # control: knows neither the data nor their scale
     assert evaluate(task, untrained, "test")[0][f"mae_{unit}"] > 3 * claimed
