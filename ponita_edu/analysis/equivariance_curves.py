@@ -131,7 +131,7 @@ CURVES = {
         families={"fibonacci": (8, 12, 20, 32, 60, 96), "repulsion": (8, 12, 20, 32, 60, 96),
                   "lebedev": (14, 26, 38, 50, 86, 110)}, networks=6, rotations=8, hidden=32, layers=5)),
     "averaging": Curve(averaging_laws, dict(counts=(1, 2, 4, 8, 16, 32, 64, 128), networks=6, motions=3)),
-    "training": Curve(trained_rows, dict(seeds=(0, 1, 2), steps=100, train_size=3000, test_size=300)),
+    "training": Curve(trained_rows, dict(seeds=(0, 1, 2), steps=400, train_size=3000, test_size=300)),
     "finer": Curve(finer_grids, dict(sizes=(14, 26, 50, 110, 194), test_size=300, groups=5, systems=10)),
     "depth": Curve(depth_laws, dict(depths=(1, 2, 3, 5, 8, 12), networks=6, rotations=8, hidden=32)),
     "precision": Curve(precision_rows, dict(networks=3)),
