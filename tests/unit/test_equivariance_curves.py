@@ -67,11 +67,12 @@ def test_fit_refuses(x, errors):
 def test_laws_are_drawn_with_their_medians_fits_and_slopes():
     plot_laws = pytest.importorskip("ponita_edu.viz.laws", reason="the course extra is not installed").plot_laws
     law = fit_law("spiral", (1, 10, 100), [[1.0, 2.0, 3.0], [0.1, 0.2, 0.3], [0.01, 0.02, 0.03]])
-    (axes,) = plot_laws([law], "N").axes
+    figure = plot_laws([law], "N")
+    (axes,), (legend,) = figure.axes, figure.legends
     *networks, median, fit = axes.lines
     assert len(networks) == 3 and np.allclose(median.get_ydata(), [2, 0.2, 0.02])
     assert np.allclose(np.diff(np.log10(fit.get_ydata())), -1)
-    assert axes.get_legend().get_texts()[0].get_text() == "spiral: slope -1.00 ± 0.00"
+    assert legend.get_texts()[0].get_text() == "spiral: slope -1.00 ± 0.00"
     with pytest.raises(ValueError, match="at least one law"):
         plot_laws([], "N")
 
