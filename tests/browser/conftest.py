@@ -275,7 +275,8 @@ def open_notebook(new_page, server):
         notebook.check()
 
 
-@pytest.fixture(scope="session", params=NOTEBOOKS)
+# the group keeps the tests of a notebook in one worker, in whose browser it is open
+@pytest.fixture(scope="session", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in NOTEBOOKS])
 def ran(request, new_page, server):
     """Each notebook of the course, all cells run; pytest groups the tests so that each is opened once."""
     notebook = new_page(request.param)
