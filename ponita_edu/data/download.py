@@ -125,7 +125,7 @@ class _Resume:
     progress: bool
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        import requests  # pooch brings it
+        import requests
         from tqdm.auto import tqdm
 
         _check_secure(url)

@@ -1,5 +1,7 @@
 """A trained force field in ASE: energies, forces, molecular dynamics, relaxation and vibrations (notebook 10).
 
+It needs ASE: pip install 'ponita_edu[chem]'.
+
 Forces are the exact negative gradient of the energy, so the dynamics conserve energy up to the integrator. With a fixed
 grid of orientations the energy itself changes a little when the molecule turns, hence angular momentum does too.
 """
