@@ -1,0 +1,127 @@
+"""How many frames, and which network? Force errors on ethanol (GFN2-xTB), each network trained for equal processor time.
+
+`python -m ponita_edu.analysis.md17_curves --out results/md17_curves.json` (notebook 10).
+"""
+
+import argparse
+import math
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ponita_edu.data.md17 import Frames, load_md17, split_by_numbers
+from ponita_edu.nn.forcefield import ForceField
+from ponita_edu.nn.steerable import Steerable, SteerableConfig
+from ponita_edu.tasks.checkpoint import write_json
+from ponita_edu.tasks.config import TrainConfig
+from ponita_edu.tasks.md17 import Md17Task, build
+from ponita_edu.tasks.md17_config import Md17Data, Md17Model, Md17Protocol, Md17Settings
+from ponita_edu.tasks.parts import Batch, Epoch, lr_factor, make_optimizer
+from ponita_edu.tasks.run import count, facts, keep_memory
+from ponita_edu.tasks.task import evaluate
+
+NETWORKS = ("PONITA", "PNITA", "EGNN", "steerable")
+SIZES = (50, 200, 950)
+TEST = 50  # frames
+RATES = {"PONITA": 5e-3, "PNITA": 5e-3, "EGNN": 2e-3, "steerable": 5e-3}  # the best of a few tried for seconds
+_SMALL = Md17Model(hidden=64, layers=3, basis=64, widening=2, grid="octahedron", elements="1 6 8")
+
+
+def make_task(frames: Frames, train: int, batch_size: int = 10, rate: float = 5e-3, seed: int = 0,
+              test: int = TEST) -> Md17Task:
+    """Frames shared out at random: the same ``test`` frames whatever ``train``, smaller training sets within larger."""
+    rows, tested, _ = split_by_numbers(len(frames), len(frames) - test, test)
+    config = TrainConfig(epochs=1, batch_size=batch_size, lr=rate, weight_decay=0.0, warmup_epochs=0.05,
+                         schedule="step", ema=0.99, seed=seed, accelerator="cpu", threads=1)
+    settings = Md17Settings("quick", Md17Data(split="random", train=train, val=test), _SMALL, Md17Protocol(turns=1),
+                            config)
+    return Md17Task(frames, {"train": rows[:train], "test": tested}, settings)
+
+
+def make_network(name: str, seed: int = 0) -> ForceField:
+    """One of the ``NETWORKS`` as a force field of H, C and O.
+
+    Raises:
+        ValueError: on another name.
+        ImportError: the steerable network needs e3nn (the extra ``compare``).
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"name must be one of {', '.join(NETWORKS)}, but is {name!r}.")
+    if name == "steerable":
+        config = SteerableConfig(3, 0, 1, 0, l_max=2, hidden=32, layers=2, basis=32, level="graph")
+        return ForceField(Steerable(config, seed=seed), [1, 6, 8])
+    method, hidden, layers = {"PONITA": ("ponita", 64, 3), "PNITA": ("positions", 96, 5), "EGNN": ("egnn", 64, 4)}[name]
+    return build(replace(_SMALL, method=method, hidden=hidden, layers=layers), seed=seed)
+
+
+def train(network: ForceField, task: Md17Task, seconds: float = math.inf, steps: float = math.inf) -> int:
+    """Train in place for so much processor time or so many steps, whichever ends first; returns the number of steps.
+
+    Adam with the cosine schedule over the budget, the published loss, a random rotation of every frame; the network is
+    left with the moving average of its weights.
+    """
+    if not (seconds > 0 and steps > 0) or math.inf == seconds == steps:
+        raise ValueError(f"seconds and steps must be positive, and one of them finite, but are {seconds} and {steps}.")
+    config = task.settings.train
+    task.prepare(network, Batch(torch.arange(config.batch_size), None).graphs(task))
+    optimizer, step, used = make_optimizer(network, config), 0, 0.0
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+    batches = task.size("train") // config.batch_size
+    began = time.process_time()
+    while used < 1:
+        if step % batches == 0:
+            epoch = Epoch(step // batches, task.size("train"), 3, config, task.like)
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * lr_factor(used, config)
+        task.loss(network, epoch.part(step % batches).graphs(task), torch.Generator()).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        average.update_parameters(network)
+        step += 1
+        used = max(step / steps, (time.process_time() - began) / seconds)
+    network.load_state_dict(average.module.state_dict())
+    return step
+
+
+def measure(name: str, frames: Frames, size: int, seconds: float = math.inf, steps: float = math.inf, seed: int = 0
+            ) -> dict[str, Any]:
+    """A network of the ``NETWORKS`` after training on ``size`` frames: errors on the test frames, steps, seconds."""
+    task = make_task(frames, size, rate=RATES[name], seed=seed)
+    task = task.to(torch.device("cpu"), torch.float32)
+    network, began = make_network(name, seed), time.process_time()
+    done = train(network, task, seconds, steps)
+    used = time.process_time() - began
+    return {"network": name, "frames": size, "seed": seed, "steps": done, "parameters": count(network),
+            "processor_seconds": round(used, 2), **evaluate(task, network, "test")[0]}
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m ponita_edu.analysis.md17_curves", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="processor time of each training")
+    parser.add_argument("--out", help="JSON file to write")
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    keep_memory()
+    frames, began, rows = load_md17("ethanol_xtb"), time.monotonic(), []
+    for name in NETWORKS:
+        for size in SIZES if name == "PONITA" else SIZES[-1:]:
+            rows.append(measure(name, frames, size, given.seconds))
+            print(f"{name:10} {size:4} frames {rows[-1]['steps']:6,} steps: forces "
+                  f"{rows[-1]['force_mae_meV_per_A']:6.1f} meV/Å, energy {rows[-1]['energy_mae_meV']:6.1f} meV",
+                  flush=True)
+    result = {"rows": rows, "seconds": given.seconds, "seed": 0, "data": "ethanol_xtb", "test_frames": TEST,
+              "batch_size": 10, "rates": RATES, "minutes": round((time.monotonic() - began) / 60, 2), "device": "cpu",
+              "threads": 1, "command": "python -m ponita_edu.analysis.md17_curves", **facts()}
+    if given.out:
+        write_json(Path(given.out), result)
+    return result
+
+
+if __name__ == "__main__":
+    main()
