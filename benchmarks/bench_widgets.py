@@ -18,8 +18,10 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.qm9_small import load_small
 from ponita_edu.geometry import make_grid
 from ponita_edu.geometry.repulsion import repulsion_points
+from ponita_edu.molecules.calculator import Run
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz import grids
+from ponita_edu.viz.dynamics import MoleculePlayer
 from ponita_edu.viz.generation import DiffusionViewer, Frame
 from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
@@ -51,6 +53,13 @@ def drowning() -> DiffusionViewer:
     noise = np.random.default_rng(0).normal(size=data.pos[atoms].shape)
     return DiffusionViewer([Frame(data.numbers[atoms].astype(int), data.pos[atoms] + s * noise, f"sigma = {s:.2f} Å")
                             for s in np.geomspace(0.01, 5, 40)])
+
+
+def molecule_player():
+    """Of notebook 10: ethanol's nine atoms, in random motion about a line."""
+    steps = np.random.default_rng(0).normal(scale=0.02, size=(100, 9, 3)).cumsum(0)
+    time = np.arange(100) / 500
+    return MoleculePlayer(("C", "C", "O", *6 * "H"), Run(time, steps + np.arange(9)[:, None], 500 * steps, time, time))
 
 
 CASES = {  # widget, its state, control, values
@@ -90,6 +99,7 @@ CASES = {  # widget, its state, control, values
     "layers, finer": (layer_explorer, {"step": 4}, "finer", BOTH),
     "diffusion, step": (drowning, {}, "step", range(40)),
     "diffusion, picture held still": (drowning, {"step": 20}, "still", BOTH),
+    "molecule, time": (molecule_player, {"velocities": True}, "frame", range(40, 99)),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
     "structures, turn": (PairOfStructures, {"pair": "helix"}, "azimuth", ANGLES),
     "structures, pair": (PairOfStructures, {}, "pair", ("3-chain", "helix", "rings, L = 5")),
@@ -123,8 +133,8 @@ def test_95_percent_of_updates_stay_below_the_bound(benchmark, case):
     assert late < (ASKS_A_NETWORK if make is RotationCheck else BOUND) and widget.error_box.value == ""
 
 
-@pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, layer_explorer, LiftExplorer, PairExplorer,
-                                  RotationCheck])
+@pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, layer_explorer, LiftExplorer, molecule_player,
+                                  PairExplorer, RotationCheck])
 def test_widget_is_made_within_a_second(benchmark, make):
     grids.warm_up().join()
     benchmark.pedantic(make, rounds=5, warmup_rounds=1)

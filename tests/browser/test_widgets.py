@@ -149,6 +149,13 @@ MOVES = {
         Move("TrajectoryViewer", "trail", "End", changes=("picture",)),
         Move("TrajectoryViewer", "reset", changes=("picture",)),
     ],
+    "10_rmd17.ipynb": [
+        Move("MoleculePlayer", "frame", "ArrowRight", times=10),
+        Move("MoleculePlayer", "velocities", changes=("picture",)),
+        Move("MoleculePlayer", "trail", "ArrowLeft", times=8, changes=("picture",)),
+        Move("MoleculePlayer", "play"),
+        Move("MoleculePlayer", "reset", changes=("picture",)),
+    ],
     "12_qm9_generation.ipynb": [  # of the first of its two viewers: a molecule drowns
         Move("DiffusionViewer", "step", "ArrowRight", times=12, says="sigma = 0."),
         Move("DiffusionViewer", "still", changes=("picture",)),
