@@ -11,7 +11,7 @@ from ponita_edu.viz.molecules import molecule_scene
 from ponita_edu.viz.scene import Scene
 from ponita_edu.viz.widget import Explorer, slider, switch
 
-ARROW = 0.012  # ps: how far an atom at its present velocity goes in that time is how long its arrow is
+ARROW = 0.03  # ps: how far an atom at its present velocity goes in that time is how long its arrow is
 
 
 def moment_scene(symbols: tuple[str, ...], run: Run, frame: int, velocities: bool = False, trail: int = 0,
@@ -19,7 +19,7 @@ def moment_scene(symbols: tuple[str, ...], run: Run, frame: int, velocities: boo
     """The molecule at one moment of a run, around its mean place; see ``molecule_scene``.
 
     Args:
-        velocities: arrows, as long as the way that the atoms would go in 12 fs.
+        velocities: arrows, as long as the way that the atoms would go in 30 fs.
         trail: how many frames back the ways of the atoms are drawn.
 
     Raises:

@@ -53,7 +53,7 @@ def test_a_moment_shows_the_atoms_around_the_mean_place_of_the_run():
     lines = next(item for item in scene.items if isinstance(item, Lines))
     assert [len(path) for path in lines.paths] == [6, 6]
     arrows = next(item for item in scene.items if isinstance(item, Arrows))
-    assert np.abs(arrows.vector - 0.012 * run.vel[13]).max() < 1e-6
+    assert np.abs(arrows.vector - 0.03 * run.vel[13]).max() < 1e-6
     assert "13 fs" in scene.alt and scene.half_width == reach(run) < 2  # though the molecule is at x = 7
     with pytest.raises(ValueError, match="from 0 to 399, but is 400"):
         moment_scene(SYMBOLS, run, 400)
