@@ -154,6 +154,8 @@ class LayerExplorer(Explorer):
     Args:
         model: a network on the bundle over R³ with vectors out.
         graphs: one graph; charges first among its scalars, velocities first among its vectors.
+        step, channel, particle: where to begin. Set before the picture is made, because a page that is still loading
+            plotly would lose a later change.
     """
 
     explanation = ("Colour on the sphere: the number that the network holds for each direction at one particle, after "
@@ -163,14 +165,14 @@ class LayerExplorer(Explorer):
                    "drawn). Green arrow: velocity. At the last step the black arrow is the predicted displacement, and "
                    "it should end in the purple bubble. Turn the input: the pattern turns along.")
 
-    def __init__(self, model: Ponita, graphs: Graphs):
+    def __init__(self, model: Ponita, graphs: Graphs, step: int = 0, channel: int = 0, particle: int = 0):
         self._model, self._graphs = model, graphs
         self._layers = lru_cache(maxsize=32)(self._compute)
         names = list(self._layers(0.0).own)
         super().__init__({
-            "step": slider("step", 0, 0, len(names) - 1),
-            "channel": slider("channel", 0, 0, model.config.hidden - 1),
-            "particle": slider("particle", 0, 0, graphs.num_nodes - 1),
+            "step": slider("step", step, 0, len(names) - 1),
+            "channel": slider("channel", channel, 0, model.config.hidden - 1),
+            "particle": slider("particle", particle, 0, graphs.num_nodes - 1),
             "turn": slider("turn input", 0, 0, 360, 15, "degrees"),
             "finer": switch("only what is finer than a vector"),
         })
@@ -202,11 +204,11 @@ class LayerExplorer(Explorer):
         shares = degree_shares(fine, fine_grid())
         rows = (("features", f"[{', '.join(map(str, own.shape))}]"),
                 ("a scalar (degree 0)", f"{100 * shares[0]:.1f} %"),
-                ("a vector (degree 1)", f"{100 * shares[1]:.1f} %"), ("finer than that", f"{100 * shares[2]:.1f} %"),
-                ("prediction, turned back, is off by", f"{100 * self.off():.1f} %"))
+                ("a vector (degree 1)", f"{100 * shares[1]:.1f} %"), ("finer than that", f"{100 * shares[2]:.1f} %"))
         cells = "".join(f"<tr><th scope='row' style='text-align:left;font-weight:normal'>{name}</th>"
                         f"<td style='text-align:right;padding:0 6px'>{value}</td></tr>" for name, value in rows)
-        return f"<b>{step}</b><table style='font-size:13px;line-height:1.4'>{cells}</table>"
+        return (f"<b>{step}</b><table style='font-size:13px;line-height:1.4'>{cells}</table>"
+                f"<div>prediction, turned back: off by {100 * self.off():.1f} %</div>")
 
     def _draw(self) -> None:
         self.channel.disabled = self.name() == READOUT  # it has but one
