@@ -52,13 +52,13 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
         const output = cell.model.outputs.get(i);
         return output.type === 'error' ? {error: JSON.stringify(output.toJSON())} : Object.keys(output.data);
     })])"""
-# What a plotly picture shows, as text that changes when the picture does: sums of all its numbers.
+# What a plotly picture shows, as text that changes when the picture does: sums of all its numbers, and the colours of meshes.
 PICTURE = """box => JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-plot')).map(plot =>
     (plot._fullData || []).map(trace => ['x', 'y', 'z', 'intensity', 'text'].map(key => {
         const values = trace[key] && Array.from(trace[key].length === undefined ? [] : trace[key]);
         return values && values.reduce((sum, v, i) => typeof v === 'number' && isFinite(v)
             ? sum + v * (1 + i % 7) : sum, values.length).toFixed(5);
-    }))))"""
+    }).concat(trace.color || ''))))"""
 
 
 class WidgetOnPage:
