@@ -52,7 +52,7 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
         const output = cell.model.outputs.get(i);
         return output.type === 'error' ? {error: JSON.stringify(output.toJSON())} : Object.keys(output.data);
     })])"""
-# What a plotly picture shows, as text that changes when the picture does: sums of all its numbers, and the colours of meshes.
+# What a plotly picture shows, as text that changes when the picture does: sums of its numbers, colours of meshes.
 PICTURE = """box => JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-plot')).map(plot =>
     (plot._fullData || []).map(trace => ['x', 'y', 'z', 'intensity', 'text'].map(key => {
         const values = trace[key] && Array.from(trace[key].length === undefined ? [] : trace[key]);
