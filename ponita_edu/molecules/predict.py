@@ -16,7 +16,7 @@ from ponita_edu.molecules.validity import rdkit
 from ponita_edu.tasks.qm9 import QM9Network, pack_for
 from ponita_edu.tasks.run import load_model
 
-Atoms = tuple[Sequence[str], Float[ndarray, "atoms 3"]]
+Atoms = tuple[Sequence[str], Float[ndarray, "_ 3"]]  # no name: molecules of one list differ in size
 _NUMBER = {symbol: z for z, symbol in ELEMENTS.items()}
 
 
