@@ -95,7 +95,7 @@ class GenerationTask(Task):
         return self._losses(network, graphs, random).mean()
 
     def errors(self, network: nn.Module, graphs: Graphs) -> dict[str, Float[Tensor, " graphs"]]:
-        """The same for each molecule, a mean over some noise levels; for EDM also the bound on -ln p, in nats."""
+        """The same for each molecule, a mean over some noise levels."""
         random = torch.Generator().manual_seed(0)  # the same noise in each validation
         errors = sum(self._losses(network, graphs, random) for _ in range(LEVELS)) / LEVELS
         return {self.selects: errors}

@@ -1,7 +1,6 @@
 """The pieces of a training run: objective, order of the data, learning rate, optimiser, network."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -48,11 +47,10 @@ class Objective(nn.Module):
 class Epoch:
     """The batches of one epoch: which graphs, in which order, turned how."""
 
-    def __init__(self, number: int, size: int, dim: int, config: TrainConfig, like: Tensor,
-                 order: Callable[[torch.Generator], Tensor] | None = None):
+    def __init__(self, number: int, size: int, dim: int, config: TrainConfig, like: Tensor):
         self.number, self.batch = number, config.batch_size
         random = stream(config.seed, 0, number)
-        self.order = (torch.randperm(size, generator=random) if order is None else order(random)).to(like.device)
+        self.order = torch.randperm(size, generator=random).to(like.device)
         self.turns = random_rotations(size, dim, generator=random).to(like) if config.augment else None
 
     def part(self, k: int, rank: int = 0, world: int = 1) -> Batch:

@@ -50,10 +50,6 @@ class Task(ABC):
         """What else is measured once on a trained network, beside the errors."""
         return {}
 
-    def order(self, random: torch.Generator) -> Int[Tensor, " graphs"]:
-        """The training graphs in the order in which an epoch's batches are cut from them."""
-        return torch.randperm(self.size("train"), generator=random)
-
     def prepare(self, network: nn.Module, first: Graphs) -> None:
         """Once, before the first step: what the network takes over from the data. ``first`` is the first batch."""
         if hasattr(network, "calibrate"):

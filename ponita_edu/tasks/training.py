@@ -147,7 +147,7 @@ class Run:
         state, config = self.state, self.config
         epoch, k = divmod(state.step, self.steps)
         if self.epoch is None or self.epoch.number != epoch:
-            self.epoch = Epoch(epoch, self.task.size("train"), self.dim, config, self.like, self.task.order)
+            self.epoch = Epoch(epoch, self.task.size("train"), self.dim, config, self.like)
         progress = epoch if config.schedule == "epoch" else state.step / self.steps
         for group in self.optimizer.param_groups:
             group["lr"] = config.lr * lr_factor(progress, config)
@@ -232,7 +232,7 @@ class Run:
 
     def _prepare(self) -> None:
         # the same batch in every process, hence the same weights
-        first = Epoch(0, self.task.size("train"), self.dim, self.config, self.like, self.task.order).part(0)
+        first = Epoch(0, self.task.size("train"), self.dim, self.config, self.like).part(0)
         self.task.prepare(self.network, first.graphs(self.task))
 
     def _restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
