@@ -64,8 +64,10 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
     """Train a network as a classifier; share of right answers on new rotations, and the steps taken.
 
     Every step shows ``copies`` new random rotations of each structure. The output is standardised over that batch, so
-    that a small difference is a signal as good as a large one; one of rounding's size stays none. The threshold
-    comes from a last training batch. If no two outputs differ by more than rounding, half of the answers are right.
+    that a small difference is a signal as good as a large one; one of rounding's size stays none. The threshold, and
+    which structure is above it, come from a last training batch: an exact network has one output per structure, which
+    standardised are ±1 whatever the weights, so that training cannot turn their order. If no two outputs differ by
+    more than rounding, half of the answers are right.
     """
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
     dtype = next(model.parameters()).dtype
@@ -88,8 +90,9 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
         last, new = outputs(test, draw), outputs(test, 10**9 + 2 * seed)
     if float(new.max() - new.min()) < rounding(dtype) * float(new.abs().mean()):
         return 0.5, taken
-    above = new > (last[:test].mean() + last[test:].mean()) / 2
-    return float(torch.cat((above[:test], ~above[test:])).double().mean()), taken
+    first, second = last[:test].mean(), last[test:].mean()
+    like_first = (new > (first + second) / 2) == (first > second)
+    return float(torch.cat((like_first[:test], ~like_first[test:])).double().mean()), taken
 
 
 def measure(kind: str, pair: StructurePair, seed: int, layers: int = LAYERS, train: bool = True) -> dict:

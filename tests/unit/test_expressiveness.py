@@ -63,6 +63,7 @@ def test_training_separates_what_can_be_and_leaves_chance_where_not():
 
     assert trained("steerable, l = 2", "icosahedron, all joined", 20)[0] == 1.0
     assert trained("EGNN", "icosahedron, all joined", 20)[0] == 1.0  # by a difference of 1e-8 at first
+    assert trained("lifted edges", "rings, L = 2", 2) == (1.0, 2)  # although its first output is the smaller one
     assert trained("EGNN, points rest", "icosahedron, all joined", 5) == (0.5, 5)
     assert trained("positions (PNITA)", "helix", 5) == (0.5, 5)
 
