@@ -26,7 +26,7 @@ from ponita_edu.tasks.task import evaluate
 NETWORKS = ("PONITA", "PNITA", "EGNN", "steerable")
 SIZES = (50, 200, 950)
 TEST = 50  # frames
-RATES = {"PONITA": 5e-3, "PNITA": 5e-3, "EGNN": 2e-3, "steerable": 5e-3}  # EGNN's is the best of four tried for seconds
+RATES = {"PONITA": 5e-3, "PNITA": 5e-3, "EGNN": 2e-3, "steerable": 5e-3}
 _SMALL = Md17Model(hidden=64, layers=3, basis=64, widening=2, grid="octahedron", elements="1 6 8")
 
 

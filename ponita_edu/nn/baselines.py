@@ -1,5 +1,6 @@
 """What PONITA is compared with: EGNN, written from its paper's equations (notebook 09)."""
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,9 @@ class EGNNConfig:
         level: outputs per node, or summed over each graph.
         edge_products: the input scalars enter through products x_i x_j on the edges, and in no other way (charges:
             the network cannot tell all signs flipped, as Coulomb's law cannot). False: they are node features.
+        distance_gain: factor on the initial weights of the squared distances in φ_e. A bond that stretches by 0.05 Å
+            changes |x|² by about 0.1, while |x|² runs from 1 to 20 in a small molecule: a fresh network hardly notices.
+            Force errors on ethanol after 600 steps: 719 meV/Å with 1, 164 with 10 (analysis/md17_curves.py).
 
     Raises:
         ValueError: on an unknown level or numbers out of range.
@@ -37,6 +41,7 @@ class EGNNConfig:
     layers: int = 4
     level: str = "node"
     edge_products: bool = False
+    distance_gain: float = 1.0
 
     def __post_init__(self):
         for name, least in dict(scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, layers=1).items():
@@ -52,6 +57,8 @@ class EGNNConfig:
             raise ValueError("scalars_out and vectors_out are both 0, so there is nothing to predict. Set one to 1.")
         if self.edge_products and self.scalars_in == 0:
             raise ValueError("edge_products needs scalars to multiply, but scalars_in is 0. Set edge_products=False.")
+        if not 0 < self.distance_gain < math.inf:
+            raise ValueError(f"distance_gain must be a positive finite number, but is {self.distance_gain!r}.")
 
 
 def _mlp(*widths: int, last_bias: bool = True) -> nn.Sequential:
@@ -76,12 +83,14 @@ class EGNNLayer(nn.Module):
     Source: Satorras et al., arXiv 2102.09844, equations 3 to 7.
     """
 
-    def __init__(self, hidden: int, edge_features: int, vectors: int, moves: bool):
+    def __init__(self, hidden: int, edge_features: int, vectors: int, moves: bool, distance_gain: float):
         super().__init__()
         self.edge = nn.Sequential(_mlp(2 * hidden + 1 + edge_features, hidden, hidden), nn.SiLU())
         self.node = _mlp(2 * hidden, hidden, hidden)
         self.coordinate = _mlp(hidden, hidden, 1, last_bias=False) if moves else None
         self.velocity = _mlp(hidden, hidden, vectors) if moves and vectors else None
+        with torch.no_grad():  # the columns of |x_i - x_j|² and |x⁰_i - x⁰_j|²
+            self.edge[0][0].weight[:, 2 * hidden:2 * hidden + 2] *= distance_gain
         if moves:
             nn.init.xavier_uniform_(self.coordinate[-1].weight, gain=0.001)  # points hardly move at first
 
@@ -137,7 +146,8 @@ class EGNN(nn.Module):
             if seed is not None:
                 torch.manual_seed(seed)
             self.embed = nn.Linear(max(features, 1), c.hidden)
-            self.layers = nn.ModuleList(EGNNLayer(c.hidden, edge_features, c.vectors_in, c.vectors_out > 0)
+            self.layers = nn.ModuleList(EGNNLayer(c.hidden, edge_features, c.vectors_in, c.vectors_out > 0,
+                                                  c.distance_gain)
                                         for _ in range(c.layers))
             self.readout = _mlp(c.hidden, c.hidden, c.scalars_out) if c.scalars_out else None
 

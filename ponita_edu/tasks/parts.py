@@ -81,7 +81,9 @@ def network_of(model: NBodyModel, seed: int | None = None, radius: float | None 
         ValueError: on settings that do not go together.
     """
     if model.method == "egnn":
-        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers, level=level), seed=seed)
+        gain = 10.0 if level == "graph" else 1.0  # molecules: bond lengths differ little, and matter most
+        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers, level=level, distance_gain=gain),
+                    seed=seed)
     bundle = model.method == "ponita"
     config = PonitaConfig(
         **inout, space="bundle" if bundle else model.method, hidden=model.hidden, basis=model.basis,

@@ -261,6 +261,7 @@ BASELINE = {
     "EGNN no outputs": (lambda: EGNNConfig(vectors_out=0), r"scalars_out and vectors_out are both 0.*Set one to 1"),
     "EGNN products of nothing": (lambda: EGNNConfig(scalars_in=0, edge_products=True),
                                  r"edge_products .*scalars_in is 0.*edge_products=False"),
+    "EGNN distance gain": (lambda: EGNNConfig(distance_gain=0.0), r"distance_gain .* positive .* 0\.0"),
     "EGNN config a dict": (lambda: EGNN({}), r"config must be an EGNNConfig.* dict.*Use EGNNConfig"),
     "EGNN batch a tensor": (lambda: EGNN(EGNNConfig())(POS), r"graphs must be a Graphs.* Tensor"),
     "EGNN batch without vectors": (lambda: EGNN(EGNNConfig())(good()), r"vectors_in is 1 .* 0 .*vectors_in=0"),

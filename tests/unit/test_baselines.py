@@ -133,3 +133,14 @@ def test_egnn_weights_come_from_the_seed_and_leave_the_global_state_alone():
     first, again, other = (EGNN(EGNNConfig(), seed=seed).embed.weight for seed in (4, 4, 5))
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_distance_gain_multiplies_the_weights_of_squared_distances_and_nothing_else():
+    settings = dict(scalars_in=2, vectors_in=0, scalars_out=1, vectors_out=1, hidden=5, layers=2)
+    plain, gained = (EGNN(EGNNConfig(**settings, distance_gain=gain), seed=0).state_dict() for gain in (1.0, 10.0))
+    for name, weight in plain.items():
+        expected = weight.clone()
+        if name.endswith("edge.0.0.weight"):
+            assert weight.shape == (5, 2 * 5 + 2)
+            expected[:, 10:] *= 10
+        torch.testing.assert_close(gained[name], expected)
