@@ -44,14 +44,15 @@ class QM9Model(NBodyModel):
     readout: str = setting("last", "mean of all blocks' readouts, or the last")
     graph: str = setting("bonds", "who sees whom: complete, cutoff or bonds")
     cutoff: float = setting(3.0, "of the cutoff graph, in angstrom")
-    output: str = setting("scalar", "scalar, or norm: the length of a vector that the network gives (for mu)")
-    reference: str = setting("mean", "what is added to the network: the training mean, or elements, the regression on "
-                                     "the five element counts")
+    output: str = setting("scalar", "scalar, norm: the length of a vector that the network gives (for mu), or auto: "
+                                    "norm for mu where the method has vectors, else scalar")
+    reference: str = setting("mean", "what is added to a scalar: the training mean, or elements, the regression on the "
+                                     "five element counts; to a norm nothing is")
 
     def __post_init__(self):
         super().__post_init__()
         choose("graph", self.graph, ("complete", "cutoff", "bonds"))
-        choose("output", self.output, ("scalar", "norm"))
+        choose("output", self.output, ("scalar", "norm", "auto"))
         choose("reference", self.reference, ("mean", "elements"))
         check_range("cutoff", self.cutoff, 0, above=True)
         if self.output == "norm" and self.method == "positions":
@@ -71,6 +72,8 @@ class QM9Settings:
         if self.train.batch_size > self.data.train:
             raise ValueError(f"train.batch_size must be at most data.train, {self.data.train}, but is "
                              f"{self.train.batch_size}.")
+        if self.model.output == "auto" and self.data.target == "mu" and self.model.method != "positions":
+            object.__setattr__(self, "model", replace(self.model, output="norm"))
         if self.model.output == "norm" and self.data.target != "mu":
             raise ValueError(f"model.output norm is never negative, which suits mu only, but data.target is "
                              f"{self.data.target}. Use scalar.")
@@ -80,7 +83,7 @@ _PAPER = QM9Settings(train=TrainConfig(epochs=1000, batch_size=96, lr=5e-4, ema=
 _QUICK = QM9Settings(
     preset="quick",
     data=QM9Data(train=40_000, val=1_000),
-    model=QM9Model(reference="elements", hidden=48, layers=4, basis=48, widening=2, grid="octahedron",
+    model=QM9Model(reference="elements", output="auto", hidden=48, layers=4, basis=48, widening=2, grid="octahedron",
                    orientations=None, graph="bonds"),
     train=replace(_PAPER.train, epochs=3, batch_size=48, lr=3e-3, warmup_epochs=0.1, schedule="step", ema=0.99,
                   validate_every=1, max_minutes=4.9, checkpoint_minutes=0.5, threads=1),

@@ -19,7 +19,7 @@ from ponita_edu.molecules.stability import bond_orders
 from ponita_edu.tasks import qm9
 from ponita_edu.tasks.qm9_config import PRESETS, TARGETS, QM9Model
 from ponita_edu.tasks.run import load_model
-from ponita_edu.tasks.settings import read_yaml, replaced
+from ponita_edu.tasks.settings import read_yaml, replaced, to_dict
 from ponita_edu.tasks.task import evaluate
 
 TINY = {"model.hidden": 8, "model.layers": 2, "model.basis": 8, "model.degree": 2, "data.source": "subset",
@@ -122,6 +122,17 @@ def test_errors_and_loss_agree():
     loss = task.loss(network, graphs, torch.Generator())
     errors = task.errors(network, graphs)["mae_meV"]
     assert float(loss.detach()) * 1000 * float(network.scale) == pytest.approx(float(errors.detach().mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("preset, target, method, output", [
+    ("quick", "mu", "ponita", "norm"), ("quick", "mu", "edges", "norm"), ("quick", "mu", "positions", "scalar"),
+    ("quick", "U0_atom", "ponita", "scalar"), ("paper", "mu", "ponita", "scalar"),
+])
+def test_dipole_moment_is_the_length_of_a_vector_in_the_quick_preset(preset, target, method, output):
+    s = replaced(PRESETS[preset], {"data.target": target, "model.method": method, "model.layers": 1})
+    assert qm9.build(s.model, seed=0).core.config.vectors_out == (output == "norm")
+    assert replaced(s, {"model.output": "scalar"}).model.output == "scalar"  # what is asked for is done
+    assert replaced(PRESETS["paper"], to_dict(s)) == s  # and a stored run is read as what it was
 
 
 # ------------------------------------------------------------------------------------------------- symmetry
