@@ -248,6 +248,7 @@ def test_config_files_say_what_the_presets_do(preset):
 def test_stored_run_beats_its_baseline_and_its_weights_are_here(target, unit, baseline, most):
     stored = json.loads((Path(__file__).resolve().parents[2] / "results" / f"qm9_quick_{target}.json").read_text())
     claimed = stored["metrics"][f"test_mae_{unit}"]
+    assert stored["complete"] and stored["minutes"] < 5
     assert stored["test_graphs"] == 10_831 and claimed < most * stored["baselines"][baseline]
     folder = Path(qm9.__file__).parents[1] / "assets/checkpoints" / f"qm9_quick_{target}"
     _, trained_on, network, _ = load_model(folder)
