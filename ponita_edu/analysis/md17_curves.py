@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ponita_edu.analysis import budget
 from ponita_edu.data.md17 import Frames, load_md17, split_by_numbers
 from ponita_edu.nn.forcefield import ForceField
 from ponita_edu.nn.steerable import Steerable, SteerableConfig
@@ -19,7 +20,6 @@ from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.md17 import Md17Task, build
 from ponita_edu.tasks.md17_config import Md17Data, Md17Model, Md17Protocol, Md17Settings
-from ponita_edu.tasks.parts import Batch, Epoch, lr_factor, make_optimizer
 from ponita_edu.tasks.run import count, facts, keep_memory
 from ponita_edu.tasks.task import evaluate
 
@@ -60,27 +60,9 @@ def make_network(name: str, seed: int = 0) -> ForceField:
 def train(network: ForceField, task: Md17Task, seconds: float = math.inf, steps: float = math.inf) -> int:
     """Train in place for so much processor time or so many steps, whichever ends first; returns the number of steps.
 
-    Adam with the cosine schedule over the budget, the published loss, a random rotation of every frame.
+    See ``analysis.budget.train``.
     """
-    if not (seconds > 0 and steps > 0) or math.inf == seconds == steps:
-        raise ValueError(f"seconds and steps must be positive, and one of them finite, but are {seconds} and {steps}.")
-    config = task.settings.train
-    task.prepare(network, Batch(torch.arange(config.batch_size), None).graphs(task))
-    optimizer, step, used = make_optimizer(network, config), 0, 0.0
-    batches = task.size("train") // config.batch_size
-    began = time.process_time()
-    while used < 1:
-        if step % batches == 0:
-            epoch = Epoch(step // batches, task.size("train"), 3, config, task.like)
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * lr_factor(used, config)
-        task.loss(network, epoch.part(step % batches).graphs(task), torch.Generator()).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        step += 1
-        used = max(step / steps, (time.process_time() - began) / seconds)
-    return step
+    return budget.train(network, task, task.settings.train, seconds, steps)
 
 
 def measure(name: str, frames: Frames, size: int, seconds: float = math.inf, steps: float = math.inf, seed: int = 0
