@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     keep_memory()
-    began, rows = time.monotonic(), []
+    began, found, rows = time.monotonic(), facts(), []
     for method, graph in KINDS:
         settings = settings_of(method, graph)
         task = qm9.load(settings, progress=False)
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     result = {"rows": rows, "metric": "mae_meV", "baselines": qm9.baselines(task), "test_graphs": task.size("test"),
               "settings": to_dict(settings_of(*KINDS[0])), "seconds": SECONDS, "seeds": len(SEEDS),
               "minutes": round((time.monotonic() - began) / 60, 2), "device": "cpu", "threads": 1,
-              "command": "python -m ponita_edu.analysis.qm9_comparison", **facts()}
+              "command": "python -m ponita_edu.analysis.qm9_comparison", **found}
     if given.out:
         write_json(Path(given.out), result)
     return result
