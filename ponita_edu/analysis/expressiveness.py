@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ponita_edu.analysis.chirality import HANDED, chirality_row
-from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, rounding, standardised
+from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, ROUNDING, standardised
 from ponita_edu.analysis.structure_pairs import StructurePair, agreement, all_pairs, chain, rings
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry.rotations import random_rotations
@@ -53,15 +53,14 @@ def separation(model: nn.Module, pair: StructurePair, seed: int = 0, rotations: 
 
 def verdict(gap: float, noise: float) -> str:
     """``yes``: the gap is beyond rounding and noise; ``noise``: rotation error hides it; else ``no``."""
-    tiny = rounding(torch.float64)
-    if gap <= tiny and noise <= tiny:
+    if gap <= ROUNDING and noise <= ROUNDING:
         return "no"
-    return "yes" if gap > tiny and gap > CLEAR * noise else "noise"
+    return "yes" if gap > ROUNDING and gap > CLEAR * noise else "noise"
 
 
 def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps: int = STEPS, copies: int = COPIES,
                      test: int = 32) -> tuple[float, int]:
-    """Train a network as a classifier; share of right answers on new rotations, and the steps taken.
+    """Train a network of float64 as a classifier; share of right answers on new rotations, and the steps taken.
 
     Every step shows ``copies`` new random rotations of each structure. The output is standardised over that batch, so
     that a small difference is a signal as good as a large one; one of rounding's size stays none. The threshold, and
@@ -70,12 +69,11 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
     more than rounding, half of the answers are right.
     """
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
-    dtype = next(model.parameters()).dtype
     draw, taken = 10**6 * (seed + 1), 0
 
     def outputs(count: int, draw: int) -> Tensor:
         both = collate([turned(pair.first, count, draw), turned(pair.second, count, draw + 1)])
-        return model(both.to(dtype)).scalar[:, 0]
+        return model(both).scalar[:, 0]
 
     for taken in range(1, steps + 1):
         out = outputs(copies, draw + 2 * taken)
@@ -88,7 +86,7 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
             break
     with torch.no_grad():
         last, new = outputs(test, draw), outputs(test, 10**9 + 2 * seed)
-    if float(new.max() - new.min()) < rounding(dtype) * float(new.abs().mean()):
+    if float(new.max() - new.min()) < ROUNDING * float(new.abs().mean()):
         return 0.5, taken
     first, second = last[:test].mean(), last[test:].mean()
     like_first = (new > (first + second) / 2) == (first > second)
@@ -102,8 +100,7 @@ def measure(kind: str, pair: StructurePair, seed: int, layers: int = LAYERS, tra
            **separation(model, pair, seed)}
     row["verdict"] = verdict(row["gap"], row["noise"])
     if train:
-        # a grid's rotation error is far above float32's rounding, and float32 is faster
-        row["accuracy"], row["steps"] = trained_accuracy(model if KINDS[kind].exact else model.float(), pair, seed)
+        row["accuracy"], row["steps"] = trained_accuracy(model, pair, seed)
     return row
 
 
