@@ -14,6 +14,7 @@ import torch
 
 from ponita_edu.analysis import budget
 from ponita_edu.data.md17 import Frames, load_md17, split_by_numbers
+from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.nn.forcefield import ForceField
 from ponita_edu.nn.steerable import Steerable, SteerableConfig
 from ponita_edu.tasks.checkpoint import write_json
@@ -23,10 +24,10 @@ from ponita_edu.tasks.md17_config import Md17Data, Md17Model, Md17Protocol, Md17
 from ponita_edu.tasks.run import count, facts, keep_memory
 from ponita_edu.tasks.task import evaluate
 
-NETWORKS = ("PONITA", "PNITA", "EGNN", "steerable")
+NETWORKS = ("PONITA", "PNITA", "EGNN", "EGNN, gain 1", "steerable")
 SIZES = (50, 200, 950)
 TEST = 50  # frames
-RATES = {"PONITA": 5e-3, "PNITA": 5e-3, "EGNN": 2e-3, "steerable": 5e-3}
+RATES = {"PONITA": 5e-3, "PNITA": 5e-3, "EGNN": 2e-3, "EGNN, gain 1": 2e-3, "steerable": 5e-3}
 _SMALL = Md17Model(hidden=64, layers=3, basis=64, widening=2, grid="octahedron", elements="1 6 8")
 
 
@@ -53,6 +54,9 @@ def make_network(name: str, seed: int = 0) -> ForceField:
     if name == "steerable":
         config = SteerableConfig(3, 0, 1, 0, l_max=2, hidden=32, layers=2, basis=32, level="graph")
         return ForceField(Steerable(config, seed=seed), [1, 6, 8])
+    if name == "EGNN, gain 1":  # torch's own initial weights; see ``EGNNConfig.distance_gain``
+        config = EGNNConfig(3, 0, 1, 0, hidden=64, layers=4, level="graph")
+        return ForceField(EGNN(config, seed=seed), [1, 6, 8])
     method, hidden, layers = {"PONITA": ("ponita", 64, 3), "PNITA": ("positions", 96, 5), "EGNN": ("egnn", 64, 4)}[name]
     return build(replace(_SMALL, method=method, hidden=hidden, layers=layers), seed=seed)
 
@@ -89,7 +93,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for name in NETWORKS:
         for size in SIZES if name == "PONITA" else SIZES[-1:]:
             rows.append(measure(name, frames, size, given.seconds))
-            print(f"{name:10} {size:4} frames {rows[-1]['steps']:6,} steps: forces "
+            print(f"{name:12} {size:4} frames {rows[-1]['steps']:6,} steps: forces "
                   f"{rows[-1]['force_mae_meV_per_A']:6.1f} meV/Å, energy {rows[-1]['energy_mae_meV']:6.1f} meV",
                   flush=True)
     result = {"rows": rows, "seconds": given.seconds, "seed": 0, "data": "ethanol_xtb", "test_frames": TEST,
