@@ -1,4 +1,4 @@
-"""The command line: ``ponita-edu train | evaluate | sample | simulate | doctor | lab``.
+"""The command line: ``ponita-edu train | evaluate | sample | simulate | queue | doctor | lab``.
 
 Settings come from the preset, then from ``--config FILE.yaml``, then from options, the later ones winning.
 """
@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "test a trained network",
     "sample": "make molecules with a trained generator",
     "simulate": "make data of your own",
+    "queue": "the full runs: which are missing, and the next pieces of them",
     "doctor": "check the installation",
     "lab": "open the course in JupyterLab",
 }
@@ -70,8 +71,8 @@ def _dispatch(argv: list[str]) -> int:
         print(f"ponita_edu {__version__}")
         return 0
     command = choose("command", argv[0], COMMANDS)
-    run = {"train": _train, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate, "doctor": _doctor,
-           "lab": _lab}[command]
+    run = {"train": _train, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate, "queue": _queue,
+           "doctor": _doctor, "lab": _lab}[command]
     return run(argv[1:])
 
 
@@ -189,6 +190,31 @@ def _simulate(argv: list[str]) -> int:
     return 0
 
 
+def _queue(argv: list[str]) -> int:
+    parser = _parser("queue", "List the full runs that are missing, or (`run`) take the next pieces of them.")
+    parser.add_argument("action", nargs="?", default="list", help="list (default) or run")
+    parser.add_argument("--minutes", metavar="M", default="9", help="how long `run` may take in all (9)")
+    parser.add_argument("--only", metavar="NAME", help="this run only")
+    parser.add_argument("--work", metavar="DIR", default="runs/queue", help="folder of unfinished runs (runs/queue)")
+    parser.add_argument("--results", metavar="DIR", default="results", help="folder of finished results (results)")
+    parser.add_argument("--json", action="store_true", help="print what was done as one JSON object on the last line")
+    given = parser.read(argv)
+    choose("action", given.action, ("list", "run"))
+
+    from ponita_edu.tasks.queue import LEAST_MINUTES, QUEUE, advance, look, table
+
+    minutes = _number("--minutes", given.minutes, float, least=LEAST_MINUTES)
+    work, results, lines = Path(given.work), Path(given.results), []
+    if given.action == "run":
+        lines = advance(QUEUE, minutes, work, results, given.only)
+        print("\n".join(lines or ["Nothing was left to do."]))
+    states = look(QUEUE, work, results)
+    print(table(states))
+    if given.json:
+        print(jsonlib.dumps({"pieces": lines, "missing": [s.run.name for s in states if not s.done]}))
+    return 0
+
+
 def _doctor(argv: list[str]) -> int:
     parser = _parser("doctor", "Check the installation and say how to repair each fault.")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON object")
@@ -206,12 +232,12 @@ def _lab(argv: list[str]) -> int:
 
 def _parser(command: str, description: str) -> Parser:
     usage = {"train": "TASK [options]", "evaluate": "CHECKPOINT [options]", "simulate": "nbody --out FILE [options]",
-             "sample": "CHECKPOINT --out FILE [options]"}
+             "sample": "CHECKPOINT --out FILE [options]", "queue": "[list | run] [options]"}
     return Parser(prog=f"ponita-edu {command}", usage=f"ponita-edu {command} {usage.get(command, '[options]')}",
                   description=description, allow_abbrev=False)
 
 
-def _number(name: str, text: str, kind: type, least: int | None = None, above: int | None = None) -> Any:
+def _number(name: str, text: str, kind: type, least: float | None = None, above: int | None = None) -> Any:
     value = convert(name, text, kind)
     if (least is not None and value < least) or (above is not None and not value > above):
         raise ValueError(f"{name} must be {f'at least {least}' if above is None else f'above {above}'}, but is {text}.")

@@ -1,0 +1,74 @@
+"""The table of full results, from the JSON files of the runs; nothing in it is typed by hand or estimated."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+# Published errors and how many training graphs were seen (epochs x training set), of the public PONITA code's README
+# and the EGNN paper; see specs of notebooks 09 to 11 for what is not said there.
+PUBLISHED = {
+    ("nbody", "ponita", ""): ({"test_mse_dimensionless": 0.0043}, 10_000 * 3_000),
+    ("nbody", "egnn", ""): ({"test_mse_dimensionless": 0.0070}, 10_000 * 3_000),
+    ("md17", "ponita", "ethanol"): ({"test_force_mae_meV_per_A": 2.5, "test_energy_mae_meV": 0.4}, 5_000 * 950),
+    ("md17", "positions", "ethanol"): ({"test_force_mae_meV_per_A": 4.1, "test_energy_mae_meV": 0.7}, 5_000 * 950),
+    ("qm9", "ponita", "alpha"): ({"test_mae_a0^3": 0.0375}, 1_000 * 110_000),
+    ("qm9", "ponita", "mu"): ({"test_mae_D": 0.0121}, 1_000 * 110_000),
+    ("qm9", "ponita", "gap"): ({"test_mae_meV": 30.4}, 1_000 * 110_000),
+    ("qm9", "ponita", "U0_atom"): ({"test_mae_meV": 8.31}, 1_000 * 110_000),
+}
+# What the table shows of a task, beside the error that chose the weights.
+ALSO = {"md17": ("test_energy_mae_meV",),
+        "qm9-gen": ("atom_stability", "molecule_stability", "validity")}
+COLUMNS = ("run", "test error", "simple rule", "published", "training seen", "weights", "minutes", "on", "seed",
+           "commit")
+
+
+def read(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Name and content of every result of a training run in a folder, in order of task and name."""
+    found = [(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    order = ("nbody", "md17", "qm9", "qm9-gen")
+    return sorted(((name, r) for name, r in found if isinstance(r, dict) and r.get("task") in order and "metrics" in r),
+                  key=lambda pair: order.index(pair[1]["task"]))
+
+
+def row(name: str, result: dict[str, Any]) -> dict[str, str]:
+    """The cells of a run: its error with unit, the best simple rule, the published error, and what it took."""
+    metrics, keys = result["metrics"], [f"test_{result['metric']}", *ALSO.get(result["task"], ())]
+    published, graphs = PUBLISHED.get((result["task"], result["method"], _subject(result)), ({}, 0))
+    train = result["settings"]["train"]
+    seen = result["steps"] * train["batch_size"]
+    rules = result["baselines"]
+    best = min(rules, key=rules.get) if rules else None
+    return {
+        "run": f"[{name}]({name}.json)" + ("" if result["complete"] else ", not complete"),
+        "test error": ", ".join(f"**{_digits(metrics[k])}** {_unit(k)}" for k in keys if k in metrics),
+        "simple rule": "" if best is None else f"{rules[best]:.3g} ({best})",
+        "published": ", ".join(f"{published[k]:g}" for k in keys if k in published),
+        "training seen": f"{seen:,}" + (f" ({100 * seen / graphs:.2g} %)" if graphs else ""),
+        "weights": f"{result['parameters']:,}", "minutes": f"{result['minutes']:.1f}", "on": result["device"],
+        "seed": str(result["seed"]), "commit": (result["commit"] or "")[:7],
+    }
+
+
+def markdown(folder: Path) -> str:
+    """The table of all runs in a folder; a percentage is the share of the published training."""
+    rows = [row(*pair) for pair in read(folder)]
+    lines = [COLUMNS, ("---",) * len(COLUMNS), *(tuple(r[c] for c in COLUMNS) for r in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _subject(result: dict[str, Any]) -> str:
+    data = result["settings"]["data"]
+    if result["task"] == "md17":  # xTB frames are another potential energy surface: nothing is published for them
+        source = str(data["source"]).lower()
+        return "ethanol" if "ethanol" in source and "xtb" not in source else source
+    return data.get("target", "")
+
+
+def _digits(value: float) -> str:
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _unit(key: str) -> str:
+    unit = key.split("mse_")[-1].split("mae_")[-1]
+    return {"dimensionless": "(MSE)", "meV_per_A": "meV/Å"}.get(unit, unit.removeprefix("test_").replace("_", " "))

@@ -1,0 +1,87 @@
+"""The queue of full runs: order, pieces, a cut in the middle, results; and the table that is made from them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ponita_edu import cli
+from ponita_edu.tasks import queue, results
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {"data.train": 24, "data.val": 8, "data.test": 9, "model.hidden": 8, "model.layers": 2, "model.basis": 8,
+        "model.grid": "octahedron", "train.epochs": 2, "train.batch_size": 6, "train.accelerator": "cpu"}  # 8 steps
+RUNS = (queue.Run("first", "nbody", "to see", 3, changes=TINY),
+        queue.Run("lost", "md17", "its data are not there", 3, changes={"data.source": "nowhere.npz"}),
+        queue.Run("second", "nbody", "to see more", 2, changes={**TINY, "train.seed": 1}))
+
+
+def weights(folder):
+    return (folder / "model" / "state.safetensors").read_bytes()
+
+
+def test_queue_runs_in_order_and_goes_on_after_a_cut(tmp_path, monkeypatch):
+    whole, work, kept = tmp_path / "whole", tmp_path / "work", tmp_path / "results"
+    queue.advance(RUNS[:1], 5, whole, tmp_path / "other")
+    monkeypatch.setattr(queue, "LEAST_MINUTES", float("-inf"))  # every piece is one step
+    assert [s.minutes_left for s in queue.look(RUNS, work, kept)] == [3, 3, 2]
+    for step in range(1, 9):
+        lines = queue.advance(RUNS, 1e-6, work, kept)
+        assert lines[0].startswith(f"first: {step} of 8 steps, test_mse_dimensionless")
+        state = queue.look(RUNS, work, kept)[0]
+        assert (state.steps, state.total, state.done) == (step, 8, step == 8)
+        assert (kept / "first.json").exists() == (step == 8)
+    assert weights(work / "first") == weights(whole / "first")
+    assert "lost: not begun" in lines[1] and "nowhere.npz" in lines[1]
+    assert lines[2].startswith("second: 8 of 8")
+    assert [s.run.name for s in queue.look(RUNS, work, kept) if not s.done] == ["lost"]
+    assert queue.advance(RUNS[:1], 1e-6, work, kept) == []  # done is done
+    assert {p.name for p in kept.iterdir()} == {f"{n}{end}" for n in ("first", "second") for end in
+                                                (".json", ".csv", "_model")}
+    assert "second" in queue.table(queue.look(RUNS, work, kept))
+
+
+def test_time_is_shared_by_the_runs_and_little_of_it_begins_none(tmp_path):
+    assert queue.advance(RUNS[:1], 0.4, tmp_path / "work", tmp_path / "results") == []
+    lines = queue.advance(RUNS, 5, tmp_path / "work", tmp_path / "results", only="second")
+    assert len(lines) == 1 and lines[0].startswith("second: 8 of 8")
+    with pytest.raises(ValueError, match=r"secnd.*did you mean second"):
+        queue.advance(RUNS, 5, tmp_path / "work", tmp_path / "results", only="secnd")
+
+
+def test_every_run_of_the_queue_has_settings_and_a_name_of_its_own():
+    assert len({r.name for r in queue.QUEUE}) == len(queue.QUEUE)
+    assert all(r.settings.train.max_minutes is None for r in queue.QUEUE)
+
+
+def test_command_lists_and_names_a_broken_result(tmp_path, capsys):
+    args = ["queue", "--work", str(tmp_path), "--results", str(tmp_path), "--json"]
+    assert cli.main(args) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out.splitlines()[-1]) == {"pieces": [], "missing": [r.name for r in queue.QUEUE]}
+    (tmp_path / f"{queue.QUEUE[0].name}.json").write_text("{}")
+    assert cli.main(args) == 2
+    assert "is not the result of a run" in capsys.readouterr().err
+    assert cli.main([*args, "--minutes", "0.1"]) == 2
+    assert "--minutes must be at least 0.5" in capsys.readouterr().err
+
+
+def test_tables_of_the_readmes_are_those_of_the_results():
+    done = subprocess.run([sys.executable, ROOT / "tools" / "results_table.py", "--check"], capture_output=True,
+                          text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_table_changes_with_a_result_and_never_compares_xtb_with_rmd17(tmp_path):
+    stored = json.loads((ROOT / "results" / "nbody_quick.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(stored))
+    before = results.markdown(tmp_path)
+    stored["metrics"]["test_mse_dimensionless"] *= 2
+    (tmp_path / "a.json").write_text(json.dumps(stored))
+    assert results.markdown(tmp_path) != before
+    ethanol = json.loads((ROOT / "results" / "md17_ethanol_cpu.json").read_text())
+    assert results.row("e", ethanol)["published"] == "4.1, 0.7"
+    ethanol["settings"]["data"]["source"] = "ethanol_xtb"
+    assert results.row("e", ethanol)["published"] == ""
