@@ -113,7 +113,8 @@ def look(queue: tuple[Run, ...], work: Path, results: Path) -> list[State]:
     return states
 
 
-def advance(queue: tuple[Run, ...], minutes: int | float, work: Path, results: Path, only: str | None = None) -> list[str]:
+def advance(queue: tuple[Run, ...], minutes: int | float, work: Path, results: Path, only: str | None = None
+            ) -> list[str]:
     """Run the next pieces for so many minutes; finished runs leave their result, log and small model in ``results``.
 
     A run that cannot start (its data are not there) is reported, and the next one taken.

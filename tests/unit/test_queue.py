@@ -9,10 +9,12 @@ import pytest
 
 from ponita_edu import cli
 from ponita_edu.tasks import queue, results
+from ponita_edu.tasks.run import module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {"data.train": 24, "data.val": 8, "data.test": 9, "model.hidden": 8, "model.layers": 2, "model.basis": 8,
-        "model.grid": "octahedron", "train.epochs": 2, "train.batch_size": 6, "train.accelerator": "cpu"}  # 8 steps
+        "model.grid": "octahedron", "model.orientations": None, "train.epochs": 1, "train.batch_size": 8,
+        "train.accelerator": "cpu"}  # 3 steps
 RUNS = (queue.Run("first", "nbody", "to see", 3, changes=TINY),
         queue.Run("lost", "md17", "its data are not there", 3, changes={"data.source": "nowhere.npz"}),
         queue.Run("second", "nbody", "to see more", 2, changes={**TINY, "train.seed": 1}))
@@ -27,15 +29,15 @@ def test_queue_runs_in_order_and_goes_on_after_a_cut(tmp_path, monkeypatch):
     queue.advance(RUNS[:1], 5, whole, tmp_path / "other")
     monkeypatch.setattr(queue, "LEAST_MINUTES", float("-inf"))  # every piece is one step
     assert [s.minutes_left for s in queue.look(RUNS, work, kept)] == [3, 3, 2]
-    for step in range(1, 9):
+    for step in range(1, 4):
         lines = queue.advance(RUNS, 1e-6, work, kept)
-        assert lines[0].startswith(f"first: {step} of 8 steps, test_mse_dimensionless")
+        assert lines[0].startswith(f"first: {step} of 3 steps, test_mse_dimensionless")
         state = queue.look(RUNS, work, kept)[0]
-        assert (state.steps, state.total, state.done) == (step, 8, step == 8)
-        assert (kept / "first.json").exists() == (step == 8)
+        assert (state.steps, state.total, state.done) == (step, 3, step == 3)
+        assert (kept / "first.json").exists() == (step == 3)
     assert weights(work / "first") == weights(whole / "first")
     assert "lost: not begun" in lines[1] and "nowhere.npz" in lines[1]
-    assert lines[2].startswith("second: 8 of 8")
+    assert lines[2].startswith("second: 3 of 3")
     assert [s.run.name for s in queue.look(RUNS, work, kept) if not s.done] == ["lost"]
     assert queue.advance(RUNS[:1], 1e-6, work, kept) == []  # done is done
     assert {p.name for p in kept.iterdir()} == {f"{n}{end}" for n in ("first", "second") for end in
@@ -46,14 +48,16 @@ def test_queue_runs_in_order_and_goes_on_after_a_cut(tmp_path, monkeypatch):
 def test_time_is_shared_by_the_runs_and_little_of_it_begins_none(tmp_path):
     assert queue.advance(RUNS[:1], 0.4, tmp_path / "work", tmp_path / "results") == []
     lines = queue.advance(RUNS, 5, tmp_path / "work", tmp_path / "results", only="second")
-    assert len(lines) == 1 and lines[0].startswith("second: 8 of 8")
+    assert len(lines) == 1 and lines[0].startswith("second: 3 of 3")
     with pytest.raises(ValueError, match=r"secnd.*did you mean second"):
         queue.advance(RUNS, 5, tmp_path / "work", tmp_path / "results", only="secnd")
 
 
-def test_every_run_of_the_queue_has_settings_and_a_name_of_its_own():
+def test_every_run_of_the_queue_has_a_name_of_its_own_and_a_network():
     assert len({r.name for r in queue.QUEUE}) == len(queue.QUEUE)
-    assert all(r.settings.train.max_minutes is None for r in queue.QUEUE)
+    for r in queue.QUEUE:
+        assert r.settings.train.max_minutes is None
+        assert module_of(r.task).build(r.settings.model) is not None
 
 
 def test_command_lists_and_names_a_broken_result(tmp_path, capsys):
