@@ -36,8 +36,8 @@ class MoleculeModel(nn.Module):
     def __init__(self, model: GenerationModel, seed: int | None = None):
         super().__init__()
         self.diffusion: Diffusion = EDM() if model.diffusion == "edm" else Karras(
-            model.position_rms, (model.log_sigma_mean, model.log_sigma_std), sigma_most=model.sigma_most,
-            churn=model.churn)
+            model.position_rms, (model.log_sigma_mean, model.log_sigma_std), model.sigma_least,
+            model.sigma_most, churn=model.churn)
         self.condition = model.condition
         features = self.diffusion.features
         inout = dict(scalars_in=features + 1 + (model.condition is not None), scalars_out=features, vectors_out=1)

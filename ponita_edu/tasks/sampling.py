@@ -87,25 +87,32 @@ def judge(samples: Samples, known: frozenset[str] | None = None) -> dict[str, An
     """Stability, and with RDKit validity and uniqueness, of all molecules that were begun: a discarded one is neither.
 
     Args:
-        known: SMILES of the training set (from ``molecules.validity``), to measure novelty.
+        known: SMILES of the training set (from ``molecules.validity``), to measure novelty: of the distinct valid
+            molecules, many of which are not stable, and of the distinct stable ones.
     """
     begun, atoms = len(samples.wanted), int(samples.wanted.sum())
-    result: dict[str, Any] = {"molecules": begun, "discarded": samples.discarded, "atom_stability": 0.0,
-                              "molecule_stability": 0.0, "seconds": round(samples.seconds, 2),
+    result: dict[str, Any] = {"molecules": begun, "atoms": atoms, "discarded": samples.discarded, "stable_atoms": 0,
+                              "stable_molecules": 0, "atom_stability": 0.0, "molecule_stability": 0.0,
+                              "seconds": round(samples.seconds, 2),
                               "molecules_per_second": round(begun / samples.seconds, 3)}
     if len(samples) == 0:
         return result
     arrays = samples.numbers, samples.pos, samples.offsets
     stable = stability(*arrays)
-    result |= {"atom_stability": int(stable.atoms.sum()) / atoms,
-               "molecule_stability": int(stable.molecules.sum()) / begun}
+    good, whole = int(stable.atoms.sum()), int(stable.molecules.sum())
+    result |= {"stable_atoms": good, "stable_molecules": whole, "atom_stability": good / atoms,
+               "molecule_stability": whole / begun}
     try:
         chemical = validity(*arrays)
     except ImportError:
         return result
     result |= {"validity": chemical.valid * len(samples) / begun, "uniqueness": chemical.unique,
                "valid_and_unique": len(chemical.distinct) / begun}
-    return result if known is None else {**result, "novelty": chemical.novel(known)}
+    if known is None:
+        return result
+    whole_ones = {name for name, good in zip(chemical.smiles, stable.molecules, strict=True) if good}
+    return {**result, "novelty": chemical.novel(known), "distinct_stable": len(whole_ones),
+            "distinct_stable_novel": len(whole_ones - known)}
 
 
 def sample_to_file(checkpoint: Path, out: Path, overwrite: bool = False, **how: Any) -> dict[str, Any]:

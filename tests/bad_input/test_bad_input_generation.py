@@ -85,6 +85,7 @@ def test_impossible_numbers_of_atoms_are_refused(sizes):
     ("model.diffusion", "ddpm", "diffusion 'ddpm' is not known"),
     ("model.method", "egn", "did you mean egnn"),
     ("model.position_rms", 0, "position_rms must be above 0"),
+    ("model.sigma_least", 5, "sigma_least must be at least 0 and at most 4.0"),
     ("sample.molecules", -1, "molecules must be at least 0"),
 ])
 def test_bad_settings_are_refused(name, value, message):

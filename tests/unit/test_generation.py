@@ -3,6 +3,7 @@
 The recorded numbers (six molecules with fixed noise and made-up network outputs) were given by EDM's own code.
 """
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from math import log, pi
@@ -15,6 +16,7 @@ import torch
 from ponita_edu.data import qm9_small
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.molecules.stability import stability
+from ponita_edu.molecules.validity import validity
 from ponita_edu.nn.ponita import Ponita
 from ponita_edu.tasks import generation
 from ponita_edu.tasks.diffusion import ELEMENTS, Layout
@@ -22,8 +24,9 @@ from ponita_edu.tasks.edm import EDM, polynomial_2
 from ponita_edu.tasks.generation_config import PRESETS, GenerationModel
 from ponita_edu.tasks.generation_model import MoleculeModel
 from ponita_edu.tasks.karras import TYPE_RMS, Karras
-from ponita_edu.tasks.sampling import judge, sample
+from ponita_edu.tasks.sampling import Samples, judge, sample
 from ponita_edu.tasks.settings import replaced
+from ponita_edu.tasks.task import stream
 
 HERE = Path(__file__).resolve()
 REFERENCE = HERE.parents[2] / "../shared/reference/qm9"
@@ -281,9 +284,25 @@ def test_molecules_that_are_not_finite_are_discarded_counted_and_not_stable():
     stable = int(stability(part.numbers, part.pos, part.offsets).atoms.sum())
     assert judge(part)["atom_stability"] == stable / whole.wanted.sum()
     model.denoise = lambda layout, z, level, given=None: z * torch.nan
+    atoms = int(model.draw_sizes(4, stream(0, 3)).sum())
     assert judge(sample(model, 4, 0, steps=2)) | {"seconds": 0, "molecules_per_second": 0} == {
-        "molecules": 4, "discarded": 4, "atom_stability": 0, "molecule_stability": 0, "seconds": 0,
-        "molecules_per_second": 0}
+        "molecules": 4, "atoms": atoms, "discarded": 4, "stable_atoms": 0, "stable_molecules": 0, "atom_stability": 0,
+        "molecule_stability": 0, "seconds": 0, "molecules_per_second": 0}
+
+
+def test_novelty_is_counted_for_stable_molecules_too():
+    """Half of the molecules are among those known; pulled apart (control) none is stable, so none counts."""
+    data, _ = qm9_small.load_small()
+    stable = stability(data.numbers, data.pos, data.offsets).molecules
+    names = validity(data.numbers, data.pos, data.offsets).smiles
+    whole = {name for name, good in zip(names, stable, strict=True) if good}
+    known = frozenset(sorted(whole)[::2])
+    samples = Samples(data.numbers, data.pos, data.sizes, data.sizes, 0, 1.0)
+    found = judge(samples, known)
+    assert (found["stable_molecules"], found["distinct_stable"]) == (stable.sum(), len(whole))
+    assert found["distinct_stable_novel"] == len(whole) // 2
+    apart = judge(replace(samples, pos=5 * data.pos), known)
+    assert apart["distinct_stable"] == apart["distinct_stable_novel"] == 0
 
 
 def test_a_given_property_reaches_the_network():
