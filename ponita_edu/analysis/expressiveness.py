@@ -2,13 +2,13 @@
 
     python -m ponita_edu.analysis.expressiveness --out results/expressiveness.json
 
-An interrupted run goes on where it stopped. The pairs are in ``structure_pairs``, the R/S task in ``chirality``.
+An interrupted run goes on where it stopped. The pairs are in ``structure_pairs``, the R/S task in ``chirality``; what
+the numbers should be, and where they are not, is in ``expressiveness_table``.
 """
 
 import argparse
 import json
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from ponita_edu.analysis.chirality import HANDED, chirality_row
-from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, ROUNDING, standardised
-from ponita_edu.analysis.structure_pairs import StructurePair, agreement, all_pairs, chain, rings
+from ponita_edu.analysis.expressiveness_table import summarise
+from ponita_edu.analysis.network_kinds import HIDDEN, KINDS, LAYERS, rounding, standardised
+from ponita_edu.analysis.structure_pairs import StructurePair, all_pairs, chain, rings
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.tasks.checkpoint import write_json
@@ -53,9 +54,10 @@ def separation(model: nn.Module, pair: StructurePair, seed: int = 0, rotations: 
 
 def verdict(gap: float, noise: float) -> str:
     """``yes``: the gap is beyond rounding and noise; ``noise``: rotation error hides it; else ``no``."""
-    if gap <= ROUNDING and noise <= ROUNDING:
+    tiny = rounding(torch.float64)
+    if gap <= tiny and noise <= tiny:
         return "no"
-    return "yes" if gap > ROUNDING and gap > CLEAR * noise else "noise"
+    return "yes" if gap > tiny and gap > CLEAR * noise else "noise"
 
 
 def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps: int = STEPS, copies: int = COPIES,
@@ -86,7 +88,7 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
             break
     with torch.no_grad():
         last, new = outputs(test, draw), outputs(test, 10**9 + 2 * seed)
-    if float(new.max() - new.min()) < ROUNDING * float(new.abs().mean()):
+    if float(new.max() - new.min()) < rounding(torch.float64) * float(new.abs().mean()):
         return 0.5, taken
     first, second = last[:test].mean(), last[test:].mean()
     like_first = (new > (first + second) / 2) == (first > second)
@@ -102,54 +104,6 @@ def measure(kind: str, pair: StructurePair, seed: int, layers: int = LAYERS, tra
     if train:
         row["accuracy"], row["steps"] = trained_accuracy(model, pair, seed)
     return row
-
-
-def summarise(rows: Iterable[dict]) -> list[dict]:
-    """Over the seeds of each kind, pair and number of layers: medians, and the share of seeds with verdict yes."""
-    groups: dict[tuple, list[dict]] = {}
-    for row in rows:
-        groups.setdefault((row["kind"], row["pair"], row["layers"]), []).append(row)
-    found = []
-    for (kind, pair, layers), group in groups.items():
-        accuracy = [r["accuracy"] for r in group if "accuracy" in r]
-        found.append({
-            "kind": kind, "pair": pair, "family": group[0]["family"], "layers": layers, "seeds": len(group),
-            **{name: statistics.median(r[name] for r in group) for name in ("gap", "noise", "sigmas")},
-            "separates": sum(r["verdict"] == "yes" for r in group) / len(group),
-            "accuracy": statistics.fmean(accuracy) if accuracy else None,
-            "worst": min(accuracy, default=None), "best": max(accuracy, default=None),
-        })
-    return found
-
-
-def forbidden(kind: str, pair: StructurePair) -> str | None:
-    """Why a network of this kind cannot separate the pair, in words; None if nothing known forbids it.
-
-    For a kind that is not ``exact`` this holds in the limit of a fine grid.
-    """
-    k, leaves_only = KINDS[kind], not bool(((pair.first.source > 0) & (pair.first.target > pair.first.source)).any())
-    if agreement(pair)[k.bound]:
-        return f"same {k.bound}"
-    if kind == "EGNN" and leaves_only:
-        return "same distances, wherever its points move"
-    if k.l_max and pair.family == "rotational symmetry" and (pair.first.num_nodes - 1) // 2 > k.l_max:
-        return f"order {k.l_max} below L"
-    if k.l_max == 1 and leaves_only and all(float(g.pos.sum(0).norm()) < 1e-9 for g in (pair.first, pair.second)):
-        return "directions sum to 0"  # and so does every vector that equal leaves send to the centre
-    return None
-
-
-def as_text(summary: Iterable[dict]) -> str:
-    """The table of kinds by pairs: seeds separated untrained, of all; accuracy trained. () where it is forbidden."""
-    pairs, cells = all_pairs(), {}
-    for row in summary:
-        text = f"{row['separates'] * row['seeds']:.0f}/{row['seeds']} {row['accuracy']:.2f}"
-        cells[row["kind"], row["pair"]] = f"({text})" if forbidden(row["kind"], pairs[row["pair"]]) else text
-    short = {name: name.replace("rings, ", "").replace("icosahedron, ", "icosa. ").replace("all joined", "all")
-             .replace("centre only", "centre") for name in pairs}
-    lines = [f"{'':24}" + "".join(f"{short[name]:>14}" for name in pairs)]
-    lines += [f"{kind:24}" + "".join(f"{cells.get((kind, name), ''):>14}" for name in pairs) for kind in KINDS]
-    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------------------------------- the whole run
@@ -201,7 +155,8 @@ def main() -> None:
         stored["summary"] = {name: summarise(rows[name].values()) for name in ("table", "sweeps")}
         write_json(args.out, stored)
 
-    todo = [job for job in jobs(range(args.seeds)) if job[1] not in rows[job[0]]]
+    todo = [(table, key, run) for table, key, run in jobs(range(args.seeds))
+            if key not in rows[table] or (table == "table" and "accuracy" not in rows[table][key])]
     for done, (table, key, run) in enumerate(todo):
         if time.perf_counter() - start > 60 * args.minutes:
             print(f"stopped after {args.minutes} minutes with {len(todo) - done} rows to do")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ponita_edu.geometry.grids import make_grid
@@ -14,7 +14,7 @@ from ponita_edu.nn.ponita import Ponita
 from ponita_edu.nn.steerable import Steerable, SteerableConfig
 
 LAYERS, HIDDEN = 3, 16
-ROUNDING = 450 * torch.finfo(torch.float64).eps  # 1e-13: relative differences below are taken for rounding
+ROUNDING = 450  # times the machine's epsilon: relative differences below are taken for rounding
 
 
 def _ponita(grid: str | None = None, n: int | None = None, **settings) -> Callable[[int, int, int], nn.Module]:
@@ -69,10 +69,15 @@ KINDS = {
 }
 
 
-def standardised(out: Float64[Tensor, " rows"]) -> Float64[Tensor, " rows"]:
+def rounding(dtype: torch.dtype) -> float:
+    """The relative difference of outputs that rounding may make: 1e-13 in float64."""
+    return ROUNDING * torch.finfo(dtype).eps
+
+
+def standardised(out: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
     """Outputs with mean 0 and standard deviation 1, so that a small difference is as good a signal as a large one.
 
-    Differences of rounding's size are not blown up. In float64 only: the gradient is a difference of terms that exceed
-    it as the output exceeds its spread, up to 10^5 times, of which float32 leaves nothing but rounding.
+    Differences of rounding's size are not blown up. The gradient is a difference of terms that exceed it as the output
+    exceeds its spread: where that is 10^5 times, float32 leaves nothing but rounding of it.
     """
-    return (out - out.mean()) / (out.std() + ROUNDING * out.detach().abs().mean())
+    return (out - out.mean()) / (out.std() + rounding(out.dtype) * out.detach().abs().mean())

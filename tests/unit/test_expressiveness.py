@@ -8,16 +8,8 @@ import torch
 
 from ponita_edu.analysis import expressiveness
 from ponita_edu.analysis.chirality import accuracy, chiral_centres, chirality_row, is_r, with_mirror_images
-from ponita_edu.analysis.expressiveness import (
-    as_text,
-    forbidden,
-    measure,
-    separation,
-    summarise,
-    trained_accuracy,
-    turned,
-    verdict,
-)
+from ponita_edu.analysis.expressiveness import measure, separation, trained_accuracy, turned, verdict
+from ponita_edu.analysis.expressiveness_table import as_text, forbidden, summarise
 from ponita_edu.analysis.network_kinds import KINDS, standardised
 from ponita_edu.analysis.structure_pairs import all_pairs, rings
 from ponita_edu.molecules.shapes import make_molecule
@@ -127,7 +119,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     def job(table, key):
         def run():
             calls.append(key)
-            return measure("EGNN, points rest", PAIRS["four points"], 0, train=False) | {"key": key}
+            return measure("EGNN, points rest", PAIRS["four points"], 0, train=False) | {"key": key, "accuracy": 0.5}
         return table, key, run
 
     monkeypatch.setattr(expressiveness, "jobs", lambda seeds: [job("table", f"a{s}") for s in seeds])
@@ -143,6 +135,9 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert calls == ["a0", "a1", "a2"] and found["summary"]["table"][0]["seeds"] == 3
     assert {"command", "commit", "seeds", "device", "processor_minutes", "versions"} <= set(found["about"])
     assert main("--minutes", "0")["rows"] == found["rows"] and len(calls) == 3
+    del found["rows"]["table"]["a1"]["accuracy"]  # measured, but not trained yet
+    out.write_text(json.dumps(found))
+    assert "accuracy" in main("--seeds", "3")["rows"]["table"]["a1"] and calls[3:] == ["a1"]
 
 
 def test_what_is_forbidden_has_a_reason_and_stands_in_brackets():
@@ -150,7 +145,7 @@ def test_what_is_forbidden_has_a_reason_and_stands_in_brackets():
     assert forbidden("positions (PNITA)", PAIRS["four points"]) is None
     assert forbidden("steerable, l = 2", PAIRS["rings, L = 3"]) and not forbidden("steerable, l = 3",
                                                                                  PAIRS["rings, L = 3"])
-    row = {"kind": "EGNN", "pair": "helix", "separates": 0.0, "seeds": 2, "accuracy": 0.5}
+    row = {"kind": "EGNN", "pair": "helix", "separates": 0.0, "seeds": 2, "accuracy": 0.5, "trained": 2}
     assert "(0/2 0.50)" in as_text([row]) and "(" not in as_text([row | {"pair": "4-chain"}]).split("EGNN")[1]
 
 
