@@ -87,7 +87,7 @@ _QUICK = GenerationSettings(
     model=GenerationModel(hidden=64, layers=4, basis=64, widening=2, grid="octahedron", position_rms=1.07,
                           log_sigma_mean=-1.0, log_sigma_std=1.2, sigma_most=4.0, sigma_least=0.03, churn=40.0),
     sample=GenerationSampling(molecules=256, steps=80, novelty=True),
-    train=replace(_PAPER.train, epochs=600, batch_size=16, lr=2e-3, warmup_epochs=10.0, schedule="step", ema=0.999,
-                  validate_every=60, max_minutes=5.0, checkpoint_minutes=1.0, threads=1),
+    train=replace(_PAPER.train, epochs=500, batch_size=16, lr=2e-3, warmup_epochs=10.0, schedule="step", ema=0.999,
+                  validate_every=50, max_minutes=5.0, checkpoint_minutes=1.0, threads=1),
 )
 PRESETS = {"quick": _QUICK, "paper": _PAPER}
