@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ponita_edu.nn.blocks import edge_sum, in_blocks
+
 SMALL_GRID = 8  # up to so many orientations one product is quicker than a matrix product for each channel
 
 
@@ -50,23 +52,26 @@ class SpatialConv(nn.Module):
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
         if pairs.loops is not None:
             return self._shared(h, pairs)
-        message = self.kernel(pairs.basis) * h.index_select(0, pairs.source)
+        kernel = in_blocks(self.kernel, pairs.basis)
         if self.key_transform is not None:
-            message = message * self._attention(h, pairs)
-        return torch.zeros_like(h).index_add(0, pairs.target, message)
+            kernel = kernel * self._attention(h, pairs)
+        return edge_sum(kernel, h, pairs.source[None], pairs.target[None])
 
     def _shared(self, h: Tensor, pairs: Pairs) -> Tensor:
         # One kernel for both directions of an edge, one for all self loops: the same sum with half the kernels.
-        kernel = self.kernel(pairs.basis)
-        there = torch.zeros_like(h).index_add(0, pairs.target, kernel * h.index_select(0, pairs.source))
-        turned = h if pairs.antipodes is None else h.index_select(1, pairs.antipodes)
-        back = torch.zeros_like(h).index_add(0, pairs.source, kernel * turned.index_select(0, pairs.target))
-        if pairs.antipodes is not None:
-            back = back.index_select(1, pairs.antipodes)
+        there, back = pairs.source, pairs.target
+        kernel = in_blocks(self.kernel, pairs.basis)
+        if pairs.antipodes is None:
+            y = edge_sum(kernel, h, torch.stack((there, back)), torch.stack((back, there)))
+        else:  # what goes back does so at -o: rows n to 2 n - 1 are the points with their orientations turned
+            n = len(h)
+            both = torch.cat((h, h.index_select(1, pairs.antipodes)))
+            both = edge_sum(kernel, both, torch.stack((there, back + n)), torch.stack((back, there + n)))
+            y = both[:n] + both[n:].index_select(1, pairs.antipodes)
         kernel = self.kernel(pairs.loop_basis)
         if kernel.dim() == 2 and h.dim() == 3:
             kernel = kernel[:, None]  # the same for all orientations
-        return (there + back).index_add(0, pairs.loops, kernel * h.index_select(0, pairs.loops))
+        return y.index_add(0, pairs.loops, kernel * h.index_select(0, pairs.loops))
 
     def _attention(self, h: Tensor, pairs: Pairs) -> Float[Tensor, "edges *N 1"]:
         key, query = self.key_transform(h), self.query_transform(h)

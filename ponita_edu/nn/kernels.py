@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ponita_edu.nn.blocks import in_blocks
+
 
 class Monomials(nn.Module):
     r"""All monomials of total degree 1 to ``degree`` in the attributes: a_i, a_i a_j, a_i a_j a_k, ...
@@ -45,7 +47,16 @@ class Monomials(nn.Module):
         return torch.cat(blocks, dim=-1)
 
 
-def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct: bool = False) -> nn.Sequential:
+class RowWise(nn.Sequential):
+    """Steps that act row by row, done in blocks of rows; with ``recompute`` nothing between them is kept."""
+
+    recompute = False
+
+    def forward(self, x: Float[Tensor, "*rows a"]) -> Float[Tensor, "*rows b"]:
+        return in_blocks(super().forward, x, self.recompute)
+
+
+def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct: bool = False) -> RowWise:
     """The map from attributes to basis functions that all layers share.
 
         phi(a) = GELU(W_2 GELU(W_1 monomials(a) + b_1) + b_2),   [*pairs, attributes] -> [*pairs, basis]
@@ -55,7 +66,7 @@ def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct
     Source: arXiv 2310.02970, section 4.
     """
     monomials = Monomials(attributes, degree, distinct)
-    return nn.Sequential(monomials, nn.Linear(len(monomials), hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU())
+    return RowWise(monomials, nn.Linear(len(monomials), hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU())
 
 
 def cutoff_window(distance: Float[Tensor, "*pairs"], radius: float) -> Float[Tensor, "*pairs"]:
