@@ -25,7 +25,8 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*rows a"],
     parts = rows.split(len(rows) if x.is_cuda else ROWS) if len(rows) else (rows,)
     if len(parts) == 1 and not recompute:
         return function(x)
-    done = [checkpoint(function, part, use_reentrant=False) if recompute else function(part) for part in parts]
+    done = [checkpoint(function, part, use_reentrant=False, preserve_rng_state=False) if recompute else function(part)
+            for part in parts]
     return torch.cat(done).reshape(*x.shape[:-1], -1)
 
 
