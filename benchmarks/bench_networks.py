@@ -14,7 +14,6 @@ what it held before. All processes keep their buffers (``keep_memory``). Writes 
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -51,10 +50,11 @@ def antipodal_grid(n: int) -> Grid:
     return Grid.from_points(torch.cat((north, -north)), name="antipodal")
 
 
-def batch_of(workload: str, device: torch.device) -> Graphs:
+def batch_of(workload: str, device: torch.device, graphs: int | None = None) -> Graphs:
     """Random clouds of the workload's sizes."""
     random = torch.Generator().manual_seed(0)
-    (graphs, nodes), inout = SIZES[workload], INOUT[workload]
+    (whole, nodes), inout = SIZES[workload], INOUT[workload]
+    graphs = whole if graphs is None else graphs
     n, scalars = graphs * nodes, inout["scalars_in"]
     x = one_hot(torch.arange(n) % scalars, scalars).float() if scalars > 1 else torch.randn(n, 1, generator=random)
     vec = torch.randn(n, inout["vectors_in"], 3, generator=random) if inout["vectors_in"] else None
@@ -134,13 +134,20 @@ def peak_bytes(workload: str, method: str, device: torch.device) -> int | None:
 
 
 def memory_here(workload: str, method: str) -> int:
-    """What the largest resident size of this process grows by in one training step."""
-    graphs = batch_of(workload, torch.device("cpu"))
-    network = network_of(workload, method, graphs)
-    before = int(next(line for line in Path("/proc/self/status").read_text().splitlines()
-                      if line.startswith("VmRSS")).split()[1])
+    """What the largest resident size of this process grows by in one training step, after a step on one graph."""
+    device = torch.device("cpu")
+    graphs, one = batch_of(workload, device), batch_of(workload, device, graphs=1)
+    network = network_of(workload, method, one)
+    list(steps_of(workload, network, one).values())[-1]()  # loads what a first step loads
+    before = resident("VmRSS")
     list(steps_of(workload, network, graphs).values())[-1]()
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return resident("VmHWM") - before
+
+
+def resident(kind: str) -> int:
+    """Bytes that this process holds (VmRSS) or held at most (VmHWM); Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(kind)).split()[1])
 
 
 def measure(workload: str, methods: tuple[str, ...], repeats: int, device: torch.device) -> list[dict]:

@@ -22,12 +22,33 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*rows a"],
         recompute: keep nothing of what lies between, make it again in the backward pass.
     """
     rows = x.flatten(0, -2) if x.dim() > 1 else x[None]
-    parts = rows.split(len(rows) if x.is_cuda else ROWS) if len(rows) else (rows,)
-    if len(parts) == 1 and not recompute:
+    if not recompute and (x.is_cuda or len(rows) <= ROWS):
         return function(x)
     done = [checkpoint(function, part, use_reentrant=False, preserve_rng_state=False) if recompute else function(part)
-            for part in parts]
-    return torch.cat(done).reshape(*x.shape[:-1], -1)
+            for part in _Split.apply(rows, max(1, len(rows) if x.is_cuda else ROWS))]
+    return _Cat.apply(*done).reshape(*x.shape[:-1], -1)
+
+
+class _Split(Function):
+    # torch's own split and cat fill a whole array with zeros for each part when they are differentiated twice
+    @staticmethod
+    def forward(ctx, x, rows):
+        return x.split(rows)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        return _Cat.apply(*grads), None
+
+
+class _Cat(Function):
+    @staticmethod
+    def forward(ctx, *parts):
+        ctx.rows = len(parts[0])  # the last part may have fewer
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Split.apply(grad, max(1, ctx.rows))
 
 
 def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "points *N channels"],

@@ -48,12 +48,20 @@ class Monomials(nn.Module):
 
 
 class RowWise(nn.Sequential):
-    """Steps that act row by row, done in blocks of rows; with ``recompute`` nothing between them is kept."""
+    """Steps that act row by row, done in blocks of rows; with ``recompute`` nothing between them is kept.
+
+    ``window`` multiplies the result, one number a row.
+    """
 
     recompute = False
 
-    def forward(self, x: Float[Tensor, "*rows a"]) -> Float[Tensor, "*rows b"]:
-        return in_blocks(super().forward, x, self.recompute)
+    def forward(self, x: Float[Tensor, "*rows a"], window: Float[Tensor, "*rows"] | None = None
+                ) -> Float[Tensor, "*rows b"]:
+        steps = super().forward
+        if window is None:
+            return in_blocks(steps, x, self.recompute)
+        return in_blocks(lambda rows: steps(rows[..., :-1]) * rows[..., -1:], torch.cat((x, window[..., None]), dim=-1),
+                         self.recompute)
 
 
 def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct: bool = False) -> RowWise:

@@ -11,6 +11,7 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.invariants import orientation_invariants
 from ponita_edu.nn import spaces
+from ponita_edu.nn.blocks import in_blocks
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
@@ -36,8 +37,11 @@ class Block(nn.Module):
         self.layer_scale = None if layer_scale is None else nn.Parameter(torch.full((channels,), layer_scale))
 
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
-        update = self.linear_2(nn.functional.gelu(self.linear_1(self.norm(self.conv(h, pairs)))))
+        update = in_blocks(self._update, self.conv(h, pairs))
         return h + (update if self.layer_scale is None else self.layer_scale * update)
+
+    def _update(self, rows: Float[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels"]:
+        return self.linear_2(nn.functional.gelu(self.linear_1(self.norm(rows))))
 
 
 class Ponita(nn.Module):
@@ -143,10 +147,11 @@ class Ponita(nn.Module):
     def forward(self, graphs: Graphs) -> Prediction:
         self._check(graphs)
         points = self._lift(graphs)
-        basis = self.basis(points.attributes)
+        window = None
         if self.config.radius is not None:
             window = cutoff_window(points.distance, self.config.radius)
-            basis = basis * window.reshape(-1, *[1] * (basis.dim() - 1))
+            window = window.reshape(-1, *[1] * (points.attributes.dim() - 2)).expand(points.attributes.shape[:-1])
+        basis = self.basis(points.attributes, window)
         pairs = Pairs(points.source, points.target, basis)
         if points.loops is not None:
             origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0

@@ -174,9 +174,7 @@ class Steerable(nn.Module):
         source, target = graphs.edge_index[:, graphs.source != graphs.target]
         r = graphs.pos[source] - graphs.pos[target]
         distance = safe_norm(r)
-        basis = self.basis(distance[:, None])
-        if c.radius is not None:
-            basis = basis * cutoff_window(distance, c.radius)[:, None]
+        basis = self.basis(distance[:, None], None if c.radius is None else cutoff_window(distance, c.radius))
         bent = r * (1 + r.square().sum(-1, keepdim=True)).rsqrt()
         harmonics = _e3nn().spherical_harmonics(list(range(c.l_max + 1)), bent, False, "component")
         y = harmonics.split([2 * order + 1 for order in range(c.l_max + 1)], dim=-1)

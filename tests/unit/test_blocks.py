@@ -10,6 +10,7 @@ from ponita_edu.nn import Ponita, PonitaConfig, blocks
 SETTINGS = {
     "bundle": dict(vectors_in=2, vectors_out=1, layer_scale=0.3),
     "directed": dict(vectors_in=2, vectors_out=1),
+    "window": dict(vectors_in=2, vectors_out=1, radius=1.7),
     "attention": dict(vectors_in=2, vectors_out=1, attention=True),
     "full": dict(vectors_in=2, vectors_out=1, conv="full"),
     "positions": dict(space="positions", level="graph"),
