@@ -18,6 +18,7 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.qm9_small import load_small
 from ponita_edu.geometry import make_grid
 from ponita_edu.geometry.repulsion import repulsion_points
+from ponita_edu.molecules import make_molecule
 from ponita_edu.molecules.calculator import Run
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz import grids
@@ -27,6 +28,7 @@ from ponita_edu.viz.grids import FAMILIES, GridExplorer
 from ponita_edu.viz.kernels import UNTRAINED, KernelExplorer
 from ponita_edu.viz.layers import LayerExplorer
 from ponita_edu.viz.lifts import LiftExplorer
+from ponita_edu.viz.molecules import TurnMolecule
 from ponita_edu.viz.pairs import PairExplorer
 from ponita_edu.viz.rotation_check import RotationCheck
 from ponita_edu.viz.structure_pairs import PairOfStructures
@@ -53,6 +55,21 @@ def drowning() -> DiffusionViewer:
     noise = np.random.default_rng(0).normal(size=data.pos[atoms].shape)
     return DiffusionViewer([Frame(data.numbers[atoms].astype(int), data.pos[atoms] + s * noise, f"sigma = {s:.2f} Å")
                             for s in np.geomspace(0.01, 5, 40)])
+
+
+def turned_molecule():
+    """Of notebooks 00 and 11: a network of the size of the QM9 preset `quick`, on the 12 atoms of benzene."""
+    molecule = make_molecule("benzene")
+    network = Ponita(PonitaConfig(1, 0, 1, 1, hidden=48, basis=48, layers=4, widening=2), make_grid("octahedron"),
+                     seed=0).double()
+
+    def ask(positions, rotation):
+        network.set_grid(make_grid("octahedron").rotated(rotation))
+        with torch.no_grad():
+            out = network(Graphs(positions, torch.ones(len(positions), 1).double()))
+        return float(out.scalar.sum()), out.vector[:, 0]
+
+    return TurnMolecule(molecule, {"untrained": ask})
 
 
 def molecule_player():
@@ -101,6 +118,7 @@ CASES = {  # widget, its state, control, values
     "diffusion, picture held still": (drowning, {"step": 20}, "still", BOTH),
     "molecule, time": (molecule_player, {"velocities": True}, "frame", range(40, 99)),
     "lift, channel": (LiftExplorer, {"what": "the 4 bonds of methane"}, "channel", (0, 1, 2, 3)),
+    "molecule, turn": (turned_molecule, {}, "angle", ANGLES),
     "structures, turn": (PairOfStructures, {"pair": "helix"}, "azimuth", ANGLES),
     "structures, pair": (PairOfStructures, {}, "pair", ("3-chain", "helix", "rings, L = 5")),
 }
@@ -130,7 +148,8 @@ def test_95_percent_of_updates_stay_below_the_bound(benchmark, case):
     late = float(np.quantile(benchmark.stats.stats.data, 0.95))
     benchmark.extra_info["95 %, ms"] = round(1000 * late, 1)
     print(f"{case}: median {1000 * benchmark.stats.stats.median:.1f} ms, 95 % {1000 * late:.1f} ms")
-    assert late < (ASKS_A_NETWORK if make is RotationCheck else BOUND) and widget.error_box.value == ""
+    bound = ASKS_A_NETWORK if make in (RotationCheck, turned_molecule) else BOUND
+    assert late < bound and widget.error_box.value == ""
 
 
 @pytest.mark.parametrize("make", [GridExplorer, KernelExplorer, layer_explorer, LiftExplorer, molecule_player,

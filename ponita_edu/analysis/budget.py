@@ -6,12 +6,12 @@ import time
 import torch
 from torch import nn
 
-from ponita_edu.tasks.config import TrainConfig
+from ponita_edu.tasks.config import Number, TrainConfig
 from ponita_edu.tasks.parts import Epoch, lr_factor, make_optimizer
 from ponita_edu.tasks.task import Task
 
 
-def train(network: nn.Module, task: Task, config: TrainConfig, seconds: float = math.inf, steps: float = math.inf
+def train(network: nn.Module, task: Task, config: TrainConfig, seconds: Number = math.inf, steps: Number = math.inf
           ) -> int:
     """Train in place for so much processor time or so many steps, whichever ends first; returns the number of steps.
 

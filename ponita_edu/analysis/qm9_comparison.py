@@ -16,6 +16,7 @@ import torch
 from ponita_edu.analysis import budget
 from ponita_edu.tasks import qm9
 from ponita_edu.tasks.checkpoint import write_json
+from ponita_edu.tasks.config import Number
 from ponita_edu.tasks.qm9_config import PRESETS, QM9Settings
 from ponita_edu.tasks.run import count, facts, keep_memory
 from ponita_edu.tasks.settings import replaced, to_dict
@@ -32,8 +33,8 @@ def settings_of(method: str, graph: str, **changes: Any) -> QM9Settings:
     return replaced(PRESETS["quick"], base | changes)
 
 
-def measure(task: qm9.QM9Task, settings: QM9Settings, seed: int = 0, steps: float = math.inf,
-            seconds: float = math.inf) -> dict[str, Any]:
+def measure(task: qm9.QM9Task, settings: QM9Settings, seed: int = 0, steps: Number = math.inf,
+            seconds: Number = math.inf) -> dict[str, Any]:
     """A network of the settings after training: its test error, steps and processor time."""
     network = qm9.build(settings.model, seed=seed)
     began = time.process_time()

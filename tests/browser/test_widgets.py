@@ -156,6 +156,13 @@ MOVES = {
         Move("MoleculePlayer", "play"),
         Move("MoleculePlayer", "reset", changes=("picture",)),
     ],
+    "11_qm9_properties.ipynb": [
+        Move("TurnMolecule", "angle", "ArrowRight", times=9),
+        Move("TurnMolecule", "tilt", "ArrowRight", times=5),
+        Move("TurnMolecule", "grid_too", says="0 % (rounding)"),
+        Move("TurnMolecule", "network", "control: always up"),
+        Move("TurnMolecule", "reset"),
+    ],
     "12_qm9_generation.ipynb": [  # of the first of its two viewers: a molecule drowns
         Move("DiffusionViewer", "step", "ArrowRight", times=12, says="sigma = 0."),
         Move("DiffusionViewer", "still", changes=("picture",)),

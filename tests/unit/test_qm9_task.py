@@ -198,6 +198,21 @@ def test_checkpoint_keeps_what_it_took_from_the_data(trained, tmp_path, capsys):
     assert own["metrics"]["test_mae_meV"] == pytest.approx(result["metrics"]["test_mae_meV"], rel=1e-5)
 
 
+def test_paper_preset_stops_and_goes_on_to_the_same_errors(tmp_path, capsys):
+    argv = ["train", "qm9", "--preset", "paper", *(f"--{name}={value}" for name, value in TINY.items()),
+            "--train.epochs=2", "--model.orientations=6", "--model.grid=repulsion", "--train.threads=1", "--json"]
+
+    def run(out, *more):
+        assert cli.main([*argv, "--out", str(tmp_path / out), *more]) == 0
+        return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    cut = run("cut", "--max-minutes", "0.001")
+    assert not cut["complete"] and 0 < cut["steps"] < cut["steps_of_preset"] == 8
+    on, whole = run("cut"), run("whole")
+    assert on["complete"] and on["steps"] == 8 and on["preset"] == "paper"
+    assert on["metrics"] == whole["metrics"] != cut["metrics"]
+
+
 # ------------------------------------------------------------------------------------------------- own molecules
 def test_predict_takes_symbols_and_positions_or_an_xyz_file(trained, tmp_path):
     rows = SUBSET.splits()["test"][:3]
