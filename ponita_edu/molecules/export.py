@@ -47,7 +47,7 @@ def write_molecules(path: str | Path, numbers: Int[np.ndarray, " atoms"], pos: F
     """
     path = check_target(path, overwrite)
     parts = [slice(a, b) for a, b in zip(check_offsets(offsets, len(numbers)), offsets[1:], strict=False)]
-    make = _sdf if path.suffix.lower() == ".sdf" else _xyz
+    make = _sdf if path.suffix.lower() == ".sdf" else to_xyz
     draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         draft.write_text(make([(numbers[p], pos[p]) for p in parts]), encoding="utf-8")
@@ -57,7 +57,7 @@ def write_molecules(path: str | Path, numbers: Int[np.ndarray, " atoms"], pos: F
     return path
 
 
-def _xyz(molecules: list[tuple[np.ndarray, np.ndarray]]) -> str:
+def to_xyz(molecules: list[tuple[np.ndarray, np.ndarray]]) -> str:
     blocks = []
     for k, (numbers, pos) in enumerate(molecules):
         rows = [f"{SYMBOLS[int(z)]} " + " ".join(repr(float(x)) for x in p)

@@ -50,7 +50,7 @@ def gallery(numbers: Int[ndarray, " atoms"], pos: Float[ndarray, "atoms 3"], off
             columns: int = 4, rows: int = 2) -> Figure:
     """The first molecules side by side; see ``sample_scene``."""
     figure = Figure(figsize=(2.4 * columns, 2.6 * rows), dpi=theme.DPI, layout="constrained")
-    for k, axes in enumerate(figure.subplots(rows, columns).flat):
+    for k, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         if k + 1 >= len(offsets):
             axes.axis("off")
             continue

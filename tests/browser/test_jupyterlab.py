@@ -49,8 +49,11 @@ def test_stored_pictures_show_before_any_cell_runs_and_have_words(ran):
 
 def test_every_widget_is_drawn(ran):
     views = sum(WIDGET in kinds for _, outputs in ran.outputs() for kinds in outputs)
-    names = ran.widget_names()
-    assert len(names) == views
+    names, viewers = ran.widget_names(), ran.page.locator(".ponita-viewer")
+    assert len(names) + viewers.count() == views
+    for k in range(viewers.count()):
+        viewers.nth(k).scroll_into_view_if_needed()
+        ran.page.wait_for_function("box => box.dataset.state === 'drawn'", arg=viewers.nth(k).element_handle())
     for name in names:
         ran.widget(name).wait_until_drawn()
         assert ran.widget(name).error().strip() == ""
