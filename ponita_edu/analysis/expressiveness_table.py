@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from ponita_edu.analysis.network_kinds import KINDS
 from ponita_edu.analysis.structure_pairs import StructurePair, agreement, all_pairs
 
+LEARNT, CHANCE = 0.9, 0.75  # accuracies from which, and up to which (4 sd of 64 guesses), a seed did and did not learn
+NEAR = 1e-11  # a relative gap that training may bring down to rounding
+
 
 def summarise(rows: Iterable[dict]) -> list[dict]:
     """Over the seeds of each kind, pair and number of layers: medians, and the share of seeds with verdict yes.
@@ -45,16 +48,48 @@ def forbidden(kind: str, pair: StructurePair) -> str | None:
     return None
 
 
+def disagreements(rows: Iterable[dict]) -> list[dict]:
+    """Every cell of the table with seeds that are not as they should be, untrained and trained, and why.
+
+    A forbidden pair should be separated by no seed, and not learnt; any other one by every seed, and learnt. ``why`` is
+    None where nothing known explains the seeds in question; a forbidden pair that is separated is never explained.
+    """
+    pairs, cells, found = all_pairs(), {}, []
+    for row in rows:
+        cells.setdefault((row["kind"], row["pair"]), []).append(row)
+    for (kind, pair), group in cells.items():
+        no = forbidden(kind, pairs[pair]) is not None
+        trained = [r for r in group if "accuracy" in r]
+        for what, seeds, bad in (
+            ("untrained", group, [r for r in group if (r["verdict"] == "yes") == no]),
+            ("trained", trained, [r for r in trained if (r["accuracy"] > CHANCE if no else r["accuracy"] < LEARNT)]),
+        ):
+            if bad:
+                found.append({"kind": kind, "pair": pair, "what": what, "seeds": f"{len(bad)} of {len(seeds)}",
+                              "why": None if no else _reason(KINDS[kind].exact, what, bad)})
+    return found
+
+
+def _reason(exact: bool, what: str, bad: list[dict]) -> str | None:
+    if not exact and all(r["verdict"] == "noise" for r in bad):
+        return "rotation noise hides the gap" if what == "untrained" else "training did not lift it above the noise"
+    if exact and what == "untrained" and all(r["verdict"] == "no" and r.get("accuracy", 0) >= LEARNT for r in bad):
+        return "below rounding, but learnt when trained"
+    if exact and what == "trained" and all(r["accuracy"] == 0.5 and r["gap"] < NEAR for r in bad):
+        return "near rounding at first, and below it when trained"
+    return None
+
+
 def as_text(summary: Iterable[dict]) -> str:
     """The table of kinds by pairs: seeds separated untrained, of all; accuracy trained. () where it is forbidden.
 
-    Behind a kind: how many seeds of it were trained.
+    Behind a kind: how many of its seeds were trained, at least.
     """
-    pairs, cells, trained = all_pairs(), {}, dict.fromkeys(KINDS, 0)
+    pairs, cells, trained = all_pairs(), {}, dict.fromkeys(KINDS, 10**9)
     for row in summary:
         text = f"{row['separates'] * row['seeds']:.0f}/{row['seeds']}"
         text += f" {row['accuracy']:.2f}" if row["trained"] else " -"
-        trained[row["kind"]] = max(trained[row["kind"]], row["trained"])
+        trained[row["kind"]] = min(trained[row["kind"]], row["trained"])
         cells[row["kind"], row["pair"]] = f"({text})" if forbidden(row["kind"], pairs[row["pair"]]) else text
     short = {name: name.replace("rings, ", "").replace("icosahedron, ", "icosa. ").replace("all joined", "all")
              .replace("centre only", "centre") for name in pairs}

@@ -78,6 +78,6 @@ def standardised(out: Float[Tensor, " rows"]) -> Float[Tensor, " rows"]:
     """Outputs with mean 0 and standard deviation 1, so that a small difference is as good a signal as a large one.
 
     Differences of rounding's size are not blown up. The gradient is a difference of terms that exceed it as the output
-    exceeds its spread: where that is 10^5 times, float32 leaves nothing but rounding of it.
+    exceeds its spread: where that is 10^4 times, float32 leaves nothing but rounding of it.
     """
     return (out - out.mean()) / (out.std() + rounding(out.dtype) * out.detach().abs().mean())

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -133,6 +134,7 @@ def helix() -> StructurePair:
     return _pair("helix", "mirror images", right, right * torch.tensor([-1.0, 1.0, 1.0], dtype=F64))
 
 
+@lru_cache(maxsize=1)
 def all_pairs() -> dict[str, StructurePair]:
     """The pairs of the table, by name."""
     found = [chain(3), chain(4), rings(2), rings(3), rings(5), four_points(), icosahedron(), icosahedron(star=True),
@@ -146,6 +148,7 @@ def _star(leaves: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------------------------- the descriptors
+@lru_cache(maxsize=64)
 def agreement(pair: StructurePair) -> dict[str, bool]:
     """For every descriptor of ``DESCRIPTORS``: is it the same for both structures? (Numbers to 1e-10.)
 

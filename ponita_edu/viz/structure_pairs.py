@@ -2,13 +2,18 @@
 """
 
 import math
-from functools import lru_cache
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float64
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from ponita_edu.analysis.expressiveness_table import forbidden
 from ponita_edu.analysis.molecule_pairs import cluster
+from ponita_edu.analysis.network_kinds import KINDS
 from ponita_edu.analysis.structure_pairs import DESCRIPTORS, StructurePair, agreement, all_pairs
 from ponita_edu.geometry.groups import axis_angle
 from ponita_edu.viz import theme
@@ -18,9 +23,6 @@ from ponita_edu.viz.widget import Explorer, choice, slider, switch
 ATOMS = {"C": ("#555555", 0.13), "H": ("#e8e8e8", 0.1), "F": (theme.GREEN, 0.15), "Cl": (theme.YELLOW, 0.18),
          "Br": (theme.VERMILLION, 0.2)}
 LENGTHS = (theme.BLUE, theme.ORANGE, theme.GREEN, theme.PURPLE, theme.SKY, theme.BLACK)  # of edges, shortest first
-
-known_agreement = lru_cache(maxsize=64)(agreement)
-known_pairs = lru_cache(maxsize=1)(all_pairs)
 
 
 def rotation(azimuth: float, tilt: float) -> Float64[Tensor, "3 3"]:
@@ -60,7 +62,7 @@ def agreement_table(pair: StructurePair) -> str:
     """Which lists of numbers agree on the pair, as HTML."""
     words = {True: "<b style='color:#a33c00'>the same</b>", False: "<b style='color:#00664d'>differ</b>"}
     rows = "".join(f"<tr><td title='{DESCRIPTORS[name]}'>{name}</td><td>{words[same]}</td></tr>"
-                   for name, same in known_agreement(pair).items())
+                   for name, same in agreement(pair).items())
     return f"<table>{rows}</table>"
 
 
@@ -75,14 +77,46 @@ class PairOfStructures(Explorer):
 
     def __init__(self):
         super().__init__({
-            "pair": choice("pair", list(known_pairs())),
+            "pair": choice("pair", list(all_pairs())),
             "azimuth": slider("turn about z", 0, 0, 360, 5, "degrees"),
             "tilt": slider("turn about x", 0, -180, 180, 5, "degrees"),
             "lengths": switch("colour edges by length", True),
         })
 
     def scene(self) -> tuple[Scene, Scene]:
-        return pair_scenes(known_pairs()[self.pair.value], self.azimuth.value, self.tilt.value, self.lengths.value)
+        return pair_scenes(all_pairs()[self.pair.value], self.azimuth.value, self.tilt.value, self.lengths.value)
 
     def report(self) -> str:
-        return agreement_table(known_pairs()[self.pair.value])
+        return agreement_table(all_pairs()[self.pair.value])
+
+
+def plot_expressiveness(summary: Iterable[dict]) -> Figure:
+    """Networks by pairs: the share of seeds that separate a pair untrained, and the accuracy of the trained ones.
+
+    Args:
+        summary: rows of ``expressiveness_table.summarise``; hatched are the cells that are forbidden.
+    """
+    rows = {(row["kind"], row["pair"]): row for row in summary}
+    pairs, kinds = list(all_pairs()), list(KINDS)
+    figure = Figure(figsize=(10.5, 5.6), dpi=theme.DPI, layout="constrained")
+    scale = LinearSegmentedColormap.from_list("white to blue", (theme.WHITE, theme.SKY))
+    for axes, title in zip(figure.subplots(1, 2, sharey=True), ("untrained: seeds that separate, of all",
+                                                                "trained: mean accuracy"), strict=True):
+        for (kind, pair), row in rows.items():
+            x, y = pairs.index(pair), kinds.index(kind)
+            untrained = title.startswith("untrained")
+            value = row["separates"] if untrained else (2 * row["accuracy"] - 1 if row["trained"] else 0)
+            no = forbidden(kind, all_pairs()[pair])
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=scale(max(value, 0.0)), edgecolor=theme.LIGHT,
+                                     hatch="////" if no else None))
+            text = (f"{row['separates'] * row['seeds']:.0f}" if untrained else
+                    f"{row['accuracy']:.2f}".lstrip("0") if row["trained"] else "–")
+            axes.text(x, y, text, ha="center", va="center", fontsize=8)
+        axes.set(title=title, xlim=(-0.5, len(pairs) - 0.5), ylim=(len(kinds) - 0.5, -0.5))
+        axes.set_xticks(range(len(pairs)), pairs, rotation=60, ha="right", fontsize=8)
+        axes.set_yticks(range(len(kinds)), kinds, fontsize=8)
+        axes.tick_params(length=0)
+        for edge in range(1, len(pairs)):
+            if all_pairs()[pairs[edge]].family != all_pairs()[pairs[edge - 1]].family:
+                axes.axvline(edge - 0.5, color=theme.BLACK, lw=1.5)
+    return figure

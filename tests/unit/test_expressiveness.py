@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ import torch
 from ponita_edu.analysis import expressiveness
 from ponita_edu.analysis.chirality import accuracy, chiral_centres, chirality_row, is_r, with_mirror_images
 from ponita_edu.analysis.expressiveness import measure, separation, trained_accuracy, turned, verdict
-from ponita_edu.analysis.expressiveness_table import as_text, forbidden, summarise
+from ponita_edu.analysis.expressiveness_table import as_text, disagreements, forbidden, summarise
 from ponita_edu.analysis.network_kinds import KINDS, standardised
 from ponita_edu.analysis.structure_pairs import all_pairs, rings
+from ponita_edu.data.graphs import collate
 from ponita_edu.molecules.shapes import make_molecule
 
 pytest.importorskip("e3nn", reason="the steerable kinds need e3nn (extra 'compare')")
@@ -64,6 +66,19 @@ def test_standardised_keeps_small_differences_and_drops_rounding():
     small = 1 + 1e-9 * torch.tensor([1.0, -1.0], dtype=torch.float64)
     assert torch.allclose(standardised(small).abs(), torch.tensor(0.5 ** 0.5, dtype=torch.float64), rtol=1e-3)
     assert standardised(1 + 1e-16 * torch.randn(8, dtype=torch.float64)).abs().max() < 0.01
+
+
+def test_float32_leaves_only_rounding_of_a_grid_networks_gradient():
+    both = collate([turned(PAIRS["3-chain"].first, 8, 0), turned(PAIRS["3-chain"].second, 8, 1)])
+
+    def gradient(kind, dtype):
+        model = KINDS[kind].make(1, 3, 0).to(dtype)
+        z = standardised(model(both.to(dtype)).scalar[:, 0])
+        torch.nn.functional.softplus(torch.cat((z[:8], -z[8:]))).mean().backward()
+        return torch.cat([p.grad.double().flatten() for p in model.parameters()])
+
+    exact, rounded = (gradient("bundle, N = 50, Lebedev", dtype) for dtype in (torch.float64, torch.float32))
+    assert (rounded - exact).norm() > 3 * exact.norm()
 
 
 def test_turned_copies_differ_and_are_reproducible():
@@ -147,6 +162,33 @@ def test_what_is_forbidden_has_a_reason_and_stands_in_brackets():
                                                                                  PAIRS["rings, L = 3"])
     row = {"kind": "EGNN", "pair": "helix", "separates": 0.0, "seeds": 2, "accuracy": 0.5, "trained": 2}
     assert "(0/2 0.50)" in as_text([row]) and "(" not in as_text([row | {"pair": "4-chain"}]).split("EGNN")[1]
+
+
+def test_the_stored_table_is_complete_and_disagrees_with_nothing_proved():
+    stored = json.loads((Path(__file__).parents[2] / "results/expressiveness.json").read_text())
+    rows = list(stored["rows"]["table"].values())
+    seeds = {(r["kind"], r["pair"], r["seed"]) for r in rows}
+    assert len(seeds) == len(rows) == len(KINDS) * len(PAIRS) * 10
+    complete = [kind for kind in KINDS if all("accuracy" in r for r in rows if r["kind"] == kind)]
+    assert len(complete) >= 8 and len({pair.family for pair in PAIRS.values()}) == 4
+    assert stored["summary"]["table"] == summarise(rows)
+    assert all(each["why"] for each in disagreements(rows))
+
+    cell = next(r for r in rows if r["kind"] == "EGNN" and r["pair"] == "helix")  # planted violations
+    for change, what in (({"verdict": "yes"}, "untrained"), ({"accuracy": 1.0}, "trained")):
+        planted = disagreements([r | change if r is cell else r for r in rows])
+        assert [each["what"] for each in planted if not each["why"]] == [what]
+    blind = [r | {"accuracy": 0.5} if (r["kind"], r["pair"]) == ("lifted edges", "rings, L = 3") else r for r in rows]
+    assert [each["kind"] for each in disagreements(blind) if not each["why"]] == ["lifted edges"]
+
+
+def test_a_stored_row_is_what_the_code_gives_today():
+    stored = json.loads((Path(__file__).parents[2] / "results/expressiveness.json").read_text())["rows"]["table"]
+    for key in ("bundle, N = 12|four points|0", "steerable, l = 1|4-chain|0", "EGNN|3-chain|1"):
+        old = stored[key]
+        new = measure(old["kind"], PAIRS[old["pair"]], old["seed"])
+        assert (new["verdict"], new["accuracy"]) == (old["verdict"], old["accuracy"])
+        assert new["gap"] == pytest.approx(old["gap"], rel=1e-3, abs=1e-14)
 
 
 def test_the_summary_counts_seeds():
