@@ -191,6 +191,18 @@ def test_a_stored_row_is_what_the_code_gives_today():
         assert new["gap"] == pytest.approx(old["gap"], rel=1e-3, abs=1e-14)
 
 
+def test_the_picture_tells_every_cell_and_hatches_what_is_forbidden():
+    pytest.importorskip("anywidget", reason="the course extra is not installed")
+    from ponita_edu.viz.structure_pairs import plot_expressiveness
+
+    row = {"kind": "EGNN", "pair": "helix", "separates": 0.2, "seeds": 10, "accuracy": 0.75, "trained": 4}
+    free = row | {"pair": "4-chain", "accuracy": None, "trained": 0}
+    untrained, trained = plot_expressiveness([row, free]).axes
+    assert [t.get_text() for t in untrained.texts] == ["2", "2"]
+    assert [t.get_text() for t in trained.texts] == [".75", "–"]
+    assert [bool(patch.get_hatch()) for patch in untrained.patches] == [True, False]
+
+
 def test_the_summary_counts_seeds():
     rows = [{"kind": "a", "pair": "p", "family": "f", "layers": 3, "gap": g, "noise": 0.0, "sigmas": 1.0,
              "verdict": v, "accuracy": a} for g, v, a in ((1.0, "yes", 1.0), (3.0, "no", 0.5), (2.0, "yes", 0.9))]
