@@ -7,7 +7,8 @@ atoms, energies and forces, backward through the forces) and QM9-like (24 molecu
 self loops, random positions. Methods take turns, so that a change of the machine hits all of them; medians and the
 smallest and largest of the repeats. Operations are those of matrix products by torch's counter, and the share is of the
 rate that one matrix product reaches in the same run. Peak memory is that of a process of its own for one step, less
-what it held before. All processes keep their buffers (``keep_memory``). Writes a picture beside the JSON.
+what it held before. On a GPU a step is one CUDA graph (not for steerable). All processes keep their buffers
+(``keep_memory``). Writes a picture beside the JSON.
 
     python benchmarks/bench_networks.py --construction        # build and calibrate the paper's N-body network
 """
@@ -88,7 +89,8 @@ def network_of(workload: str, method: str, graphs: Graphs) -> nn.Module | None:
 
 def steps_of(workload: str, network: nn.Module, graphs: Graphs) -> dict[str, Callable[[], object]]:
     """A forward pass without gradients, and a training step."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-5, fused=True,
+                                 capturable=graphs.pos.is_cuda)
 
     def forward() -> object:
         with torch.no_grad():
@@ -98,7 +100,8 @@ def steps_of(workload: str, network: nn.Module, graphs: Graphs) -> dict[str, Cal
         optimizer.zero_grad()
         if workload == "rmd17":
             moving = graphs.requires_grad_()
-            energy = network(moving).scalar
+            # a copy: torch's counter refuses a leaf as the input of a module
+            energy = network(moving._replace(pos=moving.pos.clone())).scalar
             force = -torch.autograd.grad(energy.sum(), moving.pos, create_graph=True)[0]
             loss = energy.sub(1).square().mean() / 500 + force.sub(1).square().mean()
         else:
@@ -108,6 +111,20 @@ def steps_of(workload: str, network: nn.Module, graphs: Graphs) -> dict[str, Cal
         optimizer.step()
 
     return {"forward": forward, "forces_step" if workload == "rmd17" else "training_step": train}
+
+
+def captured(step: Callable[[], object]) -> Callable[[], object]:
+    """The step as a CUDA graph, recorded after three ordinary ones: all its kernels in one launch."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def matrix_rate(device: torch.device) -> float:
@@ -153,17 +170,20 @@ def resident(kind: str) -> int:
 def measure(workload: str, methods: tuple[str, ...], repeats: int, device: torch.device) -> list[dict]:
     """One row for each method and step."""
     graphs = batch_of(workload, device)
-    found, rows = {}, []
+    found, rows, times = {}, [], 20 if device.type == "cuda" else 1
     for method in methods:
         network = network_of(workload, method, graphs)
         if network is not None:
             for name, step in steps_of(workload, network, graphs).items():
                 with FlopCounterMode(display=False) as counter:
                     step()  # also the first, slow one
+                if device.type == "cuda" and method != "steerable":  # e3nn's harmonics are compiled when first used
+                    step = captured(step)
                 found[method, name] = step, counter.get_total_flops(), count(network), []
     for _ in range(repeats):
         for step, _, _, seconds in found.values():
-            seconds.append(Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads()).timeit(1).mean)
+            seconds.append(Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
+                           .timeit(times).mean)
     for (method, name), (_, flop, parameters, seconds) in found.items():
         rows.append({"workload": workload, "method": method, "step": name, "ms": 1e3 * statistics.median(seconds),
                      "ms_least": 1e3 * min(seconds), "ms_most": 1e3 * max(seconds), "gflop": flop / 1e9,
@@ -224,7 +244,7 @@ def main() -> None:
             row["times_faster_than_textbook"] = slow[0] / row["ms"] if slow else None
             if row["step"] != "forward":
                 row["peak_MB"] = peak_bytes(workload, row["method"], device) / 1e6
-            print(f"{workload:6} {row['method']:20} {row['step']:14} {row['ms']:8.1f} ms ({row['ms_least']:.1f} to "
+            print(f"{workload:6} {row['method']:18} {row['step']:14} {row['ms']:8.1f} ms ({row['ms_least']:.1f} to "
                   f"{row['ms_most']:.1f}) {row['gflop']:7.2f} GFLOP, {100 * row['share_of_matrix_rate']:3.0f} % of "
                   f"{rate / 1e9:.0f} GFLOP/s, peak {row.get('peak_MB', 0):.0f} MB", flush=True)
         rows += new

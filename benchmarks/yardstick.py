@@ -59,10 +59,7 @@ class Textbook(nn.Module):
             scalar = scalar.mean(1)
         else:
             vector = vector[..., None].expand(-1, -1, c.dim)
-        if c.level == "graph":
-            scalar, vector = (a.new_zeros(graphs.num_graphs, *a.shape[1:]).index_add(0, graphs.batch, a)
-                              for a in (scalar, vector))
-        return Prediction(scalar, vector)
+        return Prediction(scalar, vector).at(c.level, graphs)
 
 
 def _basis(a: Tensor, w: dict[str, Tensor], name: str, degree: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.groups import Motion
-from ponita_edu.nn.ponita import Prediction
+from ponita_edu.nn.prediction import Prediction
 
 KINDS = ("invariant", "vector", "point")
 GROUPS = ("SO", "SE", "E", "grid")

@@ -114,6 +114,13 @@ class Graphs:
             object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes))
         return self._mutual
 
+    @property
+    def proper(self) -> Int[Tensor, "2 proper_edges"]:
+        """The edges without self loops; worked out once, as it makes a GPU wait."""
+        if not hasattr(self, "_proper"):
+            object.__setattr__(self, "_proper", self.edge_index[:, self.source != self.target])
+        return self._proper
+
     def joined_by(self, pairs: MutualEdges) -> "Graphs":
         """The same batch with these edges, taken at their word: each pair both ways, and self loops."""
         there = torch.stack((pairs.source, pairs.target))
@@ -187,8 +194,9 @@ class Graphs:
         new = object.__new__(Graphs)
         for name in self.__dataclass_fields__:
             object.__setattr__(new, name, changes.get(name, getattr(self, name)))
-        if hasattr(self, "_mutual") and new.edge_index is self.edge_index:
-            object.__setattr__(new, "_mutual", self._mutual)
+        for name in ("_mutual", "_proper"):
+            if hasattr(self, name) and new.edge_index is self.edge_index:
+                object.__setattr__(new, name, getattr(self, name))
         return new
 
 

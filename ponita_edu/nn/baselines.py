@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import safe_norm
-from ponita_edu.nn.ponita import Prediction
+from ponita_edu.nn.prediction import Prediction, check_fits
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class EGNN(nn.Module):
         c = self.config
         check_fits(c, graphs, self.embed.weight)
         pos = graphs.pos
-        source, target = graphs.edge_index[:, graphs.source != graphs.target]
+        source, target = graphs.proper
         edge_features = (pos[target] - pos[source]).square().sum(-1, keepdim=True)
         features = [] if graphs.vec is None else [safe_norm(graphs.vec)]
         if c.edge_products:
@@ -174,25 +173,4 @@ class EGNN(nn.Module):
 
         scalar = h[:, :0] if self.readout is None else self.readout(h)
         vector = (pos - graphs.pos)[:, None].expand(-1, c.vectors_out, -1)
-        if c.level == "graph":
-            scalar, vector = (a.new_zeros(graphs.num_graphs, *a.shape[1:]).index_add(0, graphs.batch, a)
-                              for a in (scalar, vector))
-        return Prediction(scalar, vector)
-
-
-def check_fits(config: Any, graphs: Graphs, like: Tensor) -> None:
-    """Raise a ValueError unless the batch has the features that a config names, and the dtype and device of ``like``.
-
-    For any config with ``scalars_in`` and ``vectors_in``.
-    """
-    if not isinstance(graphs, Graphs):
-        raise ValueError(f"graphs must be a Graphs batch, but is a {type(graphs).__name__}. "
-                         "Build one with Graphs(pos, x, edge_index, batch).")
-    came = {"scalars_in": graphs.x.shape[1], "vectors_in": 0 if graphs.vec is None else graphs.vec.shape[1]}
-    for name, number in came.items():
-        if getattr(config, name) != number:
-            raise ValueError(f"graphs do not fit the network: {name} is {getattr(config, name)} in its config "
-                             f"and {number} in the batch. Build it with {name}={number}, or change the features.")
-    if graphs.pos.dtype != like.dtype or graphs.pos.device != like.device:
-        raise ValueError(f"graphs are {graphs.pos.dtype} on {graphs.pos.device}, but the network is {like.dtype} "
-                         f"on {like.device}. Use graphs.to(...) or model.to(...).")
+        return Prediction(scalar, vector).at(c.level, graphs)

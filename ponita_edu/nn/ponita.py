@@ -1,7 +1,5 @@
 """PONITA: ConvNeXt blocks on positions, on lifted edges, or on the bundle R^n x S^(n-1) (notebook 06)."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,13 +14,7 @@ from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
 from ponita_edu.nn.lifting import sphere_to_scalar, sphere_to_vector
-
-
-class Prediction(NamedTuple):
-    """Outputs of a network: rows are nodes, or graphs if the level is "graph"."""
-
-    scalar: Float[Tensor, "rows scalars"]
-    vector: Float[Tensor, "rows vectors dim"]
+from ponita_edu.nn.prediction import Prediction, check_fits
 
 
 class Block(nn.Module):
@@ -145,7 +137,7 @@ class Ponita(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def forward(self, graphs: Graphs) -> Prediction:
-        self._check(graphs)
+        check_fits(self.config, graphs, self.embed.weight)
         points = self._lift(graphs)
         window = None
         if self.config.radius is not None:
@@ -228,28 +220,7 @@ class Ponita(nn.Module):
             vector = _mean_by(vector[..., None] * points.ori[:, None], points.node, graphs.num_nodes)
         else:
             vector = vector[..., None].expand(-1, -1, self.config.dim)  # no vectors, but of the right shape
-        if self.config.level == "graph":
-            scalar, vector = (a.new_zeros(graphs.num_graphs, *a.shape[1:]).index_add(0, graphs.batch, a)
-                              for a in (scalar, vector))
-        return Prediction(scalar, vector)
-
-    def _check(self, graphs: Graphs) -> None:
-        if not isinstance(graphs, Graphs):
-            raise ValueError(f"graphs must be a Graphs batch, but is a {type(graphs).__name__}. "
-                             "Build one with Graphs(pos, x, edge_index, batch).")
-        c, weight = self.config, self.embed.weight
-        for name, wanted, came in (
-            ("dim", c.dim, graphs.dim),
-            ("scalars_in", c.scalars_in, graphs.x.shape[1]),
-            ("vectors_in", c.vectors_in, 0 if graphs.vec is None else graphs.vec.shape[1]),
-            ("conditioning", c.conditioning, graphs.cond is not None),
-        ):
-            if wanted != came:
-                raise ValueError(f"graphs do not fit the network: {name} is {wanted} in its config, but the batch has "
-                                 f"{came}. Build the network with {name}={came}, or change the features.")
-        if graphs.pos.dtype != weight.dtype or graphs.pos.device != weight.device:
-            raise ValueError(f"graphs are {graphs.pos.dtype} on {graphs.pos.device}, but the network is {weight.dtype} "
-                             f"on {weight.device}. Use graphs.to(...) or model.to(...).")
+        return Prediction(scalar, vector).at(self.config.level, graphs)
 
 
 def _mean_by(a: Tensor, index: Tensor, size: int) -> Tensor:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import safe_norm
-from ponita_edu.nn.baselines import check_fits
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
-from ponita_edu.nn.ponita import Prediction
+from ponita_edu.nn.prediction import Prediction, check_fits
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ class Steerable(nn.Module):
         if graphs.dim != 3:
             raise ValueError(f"graphs must lie in 3D for a steerable network, but lie in {graphs.dim}D. Use EGNN, or "
                              "Ponita with dim=2.")
-        source, target = graphs.edge_index[:, graphs.source != graphs.target]
+        source, target = graphs.proper
         r = graphs.pos[source] - graphs.pos[target]
         distance = safe_norm(r)
         basis = self.basis(distance[:, None], None if c.radius is None else cutoff_window(distance, c.radius))
@@ -191,10 +190,7 @@ class Steerable(nn.Module):
         scalar, vector = h[0][:, 0], h[1]
         out = Prediction(scalar[:, :0] if self.readout is None else self.readout(scalar),
                          (vector[..., :0] if self.readout_vectors is None else self.readout_vectors(vector)).mT)
-        if c.level == "graph":
-            out = Prediction(*(a.new_zeros(graphs.num_graphs, *a.shape[1:]).index_add(0, graphs.batch, a)
-                               for a in out))
-        return out
+        return out.at(c.level, graphs)
 
 
 def _e3nn():
