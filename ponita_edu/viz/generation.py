@@ -101,16 +101,21 @@ class DiffusionViewer(Explorer):
         """The chosen moment."""
         return self._frames[int(self.step.value)]
 
-    def scene(self) -> Scene:
+    @property
+    def limit(self) -> float:
+        """Half the width of the picture."""
         reach = [float(np.abs(f.pos).max()) for f in self._frames]
-        limit = min(reach) if self.still.value else reach[int(self.step.value)]
-        return diffusion_scene(self.frame, 0.6 + limit)
+        return 0.6 + (min(reach) if self.still.value else reach[int(self.step.value)])
+
+    def scene(self) -> Scene:
+        return diffusion_scene(self.frame, self.limit)
 
     def report(self) -> str:
         numbers, pos, words = self.frame
         stable = stability(numbers, pos, np.array([0, len(numbers)])).atoms
         return (f"<b>{words}</b><br>stable atoms: {int(stable.sum())} of {len(numbers)}<br>"
                 f"width of the cloud: {np.sqrt(np.square(pos).sum(1).mean()):.2f} Å<br>"
+                f"width of the picture: {2 * self.limit:.1f} Å<br>"
                 f"centre of mass: {np.abs(pos.mean(0)).max():.0e} Å from the origin")
 
 

@@ -3,6 +3,7 @@
 The recorded numbers (six molecules with fixed noise and made-up network outputs) were given by EDM's own code.
 """
 
+import json
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -24,6 +25,7 @@ from ponita_edu.tasks.edm import EDM, polynomial_2
 from ponita_edu.tasks.generation_config import PRESETS, GenerationModel
 from ponita_edu.tasks.generation_model import MoleculeModel
 from ponita_edu.tasks.karras import TYPE_RMS, Karras
+from ponita_edu.tasks.run import load_model
 from ponita_edu.tasks.sampling import Samples, judge, sample
 from ponita_edu.tasks.settings import replaced
 from ponita_edu.tasks.task import stream
@@ -303,6 +305,18 @@ def test_novelty_is_counted_for_stable_molecules_too():
     assert found["distinct_stable_novel"] == len(whole) // 2
     apart = judge(replace(samples, pos=5 * data.pos), known)
     assert apart["distinct_stable"] == apart["distinct_stable_novel"] == 0
+
+
+def test_stored_quick_model_makes_stable_atoms_and_an_untrained_one_does_not():
+    stored = json.loads((HERE.parents[2] / "results/qm9_gen_quick.json").read_text())
+    assert stored["complete"] and stored["metrics"]["molecules"] == 256 and stored["metrics"]["atom_stability"] > 0.8
+    folder = Path(generation.__file__).parents[1] / "assets/checkpoints/qm9_gen_quick"
+    _, settings, model, facts = load_model(folder)
+    assert facts["commit"] == stored["commit"] and facts["step"] == stored["steps"]
+    untrained = generation.build(settings.model, 0)
+    untrained.size_counts.copy_(model.size_counts)
+    good, bad = (judge(sample(m, 16, 0, 40))["atom_stability"] for m in (model, untrained))
+    assert good > 0.65 and bad < 0.4
 
 
 def test_a_given_property_reaches_the_network():

@@ -60,7 +60,7 @@ def test_viewer_shows_the_moment_and_holds_still_when_told(data):
     viewer.step.value = 2
     assert "sigma 2.0" in viewer.report_box.value and viewer.scene().limit > width and viewer.error_box.value == ""
     viewer.still.value = True
-    assert viewer.scene().limit == width
+    assert viewer.scene().limit == width and f"width of the picture: {2 * width:.1f} Å" in viewer.report_box.value
     assert diffusion_scene(viewer.frame).title == "sigma 2.0"
     viewer.reset()
     assert viewer.report_box.value == first
