@@ -99,14 +99,6 @@ def attribute_rank(attributes: Callable[[Pair], Tensor], pair: Pair) -> Int64[Te
     return rank(attribute_jacobian(attributes, pair)[1])
 
 
-def singular_values(attributes: Callable[[Pair], Tensor], pair: Pair) -> Float64[Tensor, "*batch n"]:
-    """Of the attributes' derivative along the pair manifold, largest first: how the numbers feel a displacement.
-
-    The k-th, k being the numbers needed, goes to 0 where the numbers fold: for those of E(3) at every planar pair.
-    """
-    return torch.linalg.svdvals(attribute_jacobian(attributes, pair)[1])
-
-
 @dataclass(frozen=True, eq=False)
 class Stabiliser:
     """Motions that keep one point: rotations about `centre` with `generators` [k, d, d]; for k = 0 the identity."""
