@@ -16,10 +16,14 @@ PUBLISHED = {
     ("qm9", "ponita", "gap"): ({"test_mae_meV": 30.4}, 1_000 * 110_000),
     ("qm9", "ponita", "U0_atom"): ({"test_mae_meV": 8.31}, 1_000 * 110_000),
 }
-# What the table shows of a task, beside the error that chose the weights.
-ALSO = {"md17": ("test_energy_mae_meV",),
-        "qm9-gen": ("atom_stability", "molecule_stability", "validity")}
-COLUMNS = ("run", "test error", "simple rule", "published", "training seen", "weights", "minutes", "on", "seed",
+# What the table shows of a task: names in ``metrics``, factors, words; of QM9 the error that chose the weights.
+SHOWN = {
+    "nbody": {"test_mse_dimensionless": (1, "(MSE)")},
+    "md17": {"test_force_mae_meV_per_A": (1, "meV/Å"), "test_energy_mae_meV": (1, "meV")},
+    "qm9-gen": {"atom_stability": (100, "% of atoms stable"), "molecule_stability": (100, "% of molecules stable"),
+                "validity": (100, "% valid")},
+}
+COLUMNS = ("run", "test result", "simple rule", "published", "training seen", "weights", "minutes", "on", "seed",
            "commit")
 
 
@@ -33,7 +37,8 @@ def read(folder: Path) -> list[tuple[str, dict[str, Any]]]:
 
 def row(name: str, result: dict[str, Any]) -> dict[str, str]:
     """The cells of a run: its error with unit, the best simple rule, the published error, and what it took."""
-    metrics, keys = result["metrics"], [f"test_{result['metric']}", *ALSO.get(result["task"], ())]
+    metrics, main = result["metrics"], f"test_{result['metric']}"
+    shown = SHOWN.get(result["task"], {main: (1, main.split("mae_")[-1])})
     published, graphs = PUBLISHED.get((result["task"], result["method"], _subject(result)), ({}, 0))
     train = result["settings"]["train"]
     seen = result["steps"] * train["batch_size"]
@@ -41,9 +46,10 @@ def row(name: str, result: dict[str, Any]) -> dict[str, str]:
     best = min(rules, key=rules.get) if rules else None
     return {
         "run": f"[{name}]({name}.json)" + ("" if result["complete"] else ", not complete"),
-        "test error": ", ".join(f"**{_digits(metrics[k])}** {_unit(k)}" for k in keys if k in metrics),
+        "test result": ", ".join(f"**{_digits(factor * metrics[key])}** {words}"
+                                 for key, (factor, words) in shown.items() if key in metrics),
         "simple rule": "" if best is None else f"{rules[best]:.3g} ({best})",
-        "published": ", ".join(f"{published[k]:g}" for k in keys if k in published),
+        "published": ", ".join(f"{published[key]:g}" for key in shown if key in published),
         "training seen": f"{seen:,}" + (f" ({100 * seen / graphs:.2g} %)" if graphs else ""),
         "weights": f"{result['parameters']:,}", "minutes": f"{result['minutes']:.1f}", "on": result["device"],
         "seed": str(result["seed"]), "commit": (result["commit"] or "")[:7],
@@ -67,8 +73,3 @@ def _subject(result: dict[str, Any]) -> str:
 
 def _digits(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
-
-
-def _unit(key: str) -> str:
-    unit = key.split("mse_")[-1].split("mae_")[-1]
-    return {"dimensionless": "(MSE)", "meV_per_A": "meV/Å"}.get(unit, unit.removeprefix("test_").replace("_", " "))
