@@ -30,6 +30,8 @@ $(STAGES): venv
 # speed and memory
 bench: venv
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-only
+	@$(BIN)/python benchmarks/bench_networks.py --out results/speed_2_cores.json
+	@$(BIN)/python benchmarks/bench_scale.py --out results/scale.json
 
 # new pins, from a fresh environment with the newest versions that pyproject.toml allows
 lock:

@@ -45,6 +45,6 @@ def test_textbook_and_library_agree_in_values_forces_and_gradients(kind, dtype, 
     model, textbook, graphs = pair(kind, dtype)
     for ours, theirs in zip(answers(model, graphs), answers(textbook, graphs), strict=True):
         assert (ours - theirs).norm() < bound * theirs.norm()
-    textbook.values[1].data.mul_(1.01)  # negative control: another weight, another function
+    textbook.values[1].data.mul_(1.5)  # negative control: another weight, another function
     ours, theirs = answers(model, graphs)[0], answers(textbook, graphs)[0]
-    assert (ours - theirs).norm() > 100 * bound * theirs.norm() or dtype == torch.float32
+    assert (ours - theirs).norm() > 100 * bound * theirs.norm()
