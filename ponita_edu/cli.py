@@ -237,7 +237,7 @@ def _parser(command: str, description: str) -> Parser:
                   description=description, allow_abbrev=False)
 
 
-def _number(name: str, text: str, kind: type, least: float | None = None, above: int | None = None) -> Any:
+def _number(name: str, text: str, kind: type, least: int | float | None = None, above: int | None = None) -> Any:
     value = convert(name, text, kind)
     if (least is not None and value < least) or (above is not None and not value > above):
         raise ValueError(f"{name} must be {f'at least {least}' if above is None else f'above {above}'}, but is {text}.")
