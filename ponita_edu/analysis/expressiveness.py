@@ -77,15 +77,15 @@ def trained_accuracy(model: nn.Module, pair: StructurePair, seed: int = 0, steps
         both = collate([turned(pair.first, count, draw), turned(pair.second, count, draw + 1)])
         return model(both).scalar[:, 0]
 
-    for taken in range(1, steps + 1):
-        out = outputs(copies, draw + 2 * taken)
+    for taken in range(steps + 1):
+        out = outputs(copies, draw + 2 * (taken + 1))
         z = standardised(out)
         loss = nn.functional.softplus(-4 * torch.cat((z[:copies], -z[copies:])))
+        if taken == steps or float(loss.detach().max()) < ENOUGH:  # one more step could undo what is there
+            break
         optimiser.zero_grad()
         loss.mean().backward()
         optimiser.step()
-        if float(loss.detach().max()) < ENOUGH:
-            break
     with torch.no_grad():
         last, new = outputs(test, draw), outputs(test, 10**9 + 2 * seed)
     if float(new.max() - new.min()) < rounding(torch.float64) * float(new.abs().mean()):

@@ -38,7 +38,7 @@ def csv_files() -> list[Path]:
         folder = Path(str(distribution("qm9pack").locate_file("qm9pack/data")))
     except PackageNotFoundError:
         raise ValueError("QM9 needs the package qm9pack, which is not installed. Install it with `pip install "
-                         "'ponita_edu[data]'`, or use load_subset(), which needs nothing.") from None
+                         "'ponita_edu[chem]'`, or use load_subset(), which needs nothing.") from None
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise ValueError(f"the package qm9pack lacks {', '.join(missing)}. Install it anew with `pip install "

@@ -209,3 +209,10 @@ def test_the_summary_counts_seeds():
     row = summarise(rows)[0]
     assert (row["seeds"], row["gap"], row["worst"], row["best"]) == (3, 2.0, 0.5, 1.0)
     assert row["separates"] == pytest.approx(2 / 3) and row["accuracy"] == pytest.approx(0.8)
+
+
+def test_training_does_not_undo_what_an_untrained_network_separates():
+    """Were a step taken before its need is looked at, this one would fall to 0.6."""
+    pair = PAIRS["four points"]
+    model = KINDS["bundle, N = 12"].make(pair.first.x.shape[1], 3, 4).double()
+    assert trained_accuracy(model, pair, seed=4, test=8) == (1.0, 0)

@@ -21,7 +21,7 @@ def installed() -> bool:
     return True
 
 
-needs_qm9 = pytest.mark.skipif(not installed(), reason="qm9pack is not installed (pip install 'ponita_edu[data]')")
+needs_qm9 = pytest.mark.skipif(not installed(), reason="qm9pack is not installed (pip install 'ponita_edu[chem]')")
 
 # Mean and population standard deviation over the DimeNet training part, test MAE of predicting that mean.
 STATISTICS = {
