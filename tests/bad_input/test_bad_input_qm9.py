@@ -20,7 +20,7 @@ def test_missing_package_is_named_with_the_repair(tmp_path, monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(qm9_csv, "distribution", absent)
-    with pytest.raises(ValueError, match=r"qm9pack, which is not installed.*pip install 'ponita_edu\[data\]'"):
+    with pytest.raises(ValueError, match=r"qm9pack, which is not installed.*pip install 'ponita_edu\[chem\]'"):
         qm9.load_qm9(tmp_path)
 
 
