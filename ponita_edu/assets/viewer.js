@@ -1,6 +1,6 @@
 // Molecules drawn by 3Dmol.js in the page. The kernel sends the library once per page; no notebook stores it.
 // Without WebGL, or if the library does not come, the still picture is shown instead: never an empty box.
-const SECONDS = 20;
+const SECONDS = 600; // the kernel answers only after the cells that it is running
 
 function library(model) {
     globalThis.ponita3Dmol ??= new Promise((done, failed) => {
