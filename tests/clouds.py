@@ -44,3 +44,21 @@ def hard_parts(dim, mutual=True, vectors=2, cond=False):
 def hard_batch(dim, mutual=True, vectors=2, cond=False):
     """``hard_parts`` side by side."""
     return collate(hard_parts(dim, mutual, vectors, cond))
+
+
+def shaken(model):
+    """The network with no weight at a special value, such as 0 or 1."""
+    for p in model.parameters():
+        p.data.add_(0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())).to(p))
+    return model
+
+
+def answers(network, graphs):
+    """[scalars, vectors, forces], and the gradients by weights and by positions of a loss on them: training's needs."""
+    graphs = graphs.requires_grad_()
+    out = network(graphs)
+    energy = out.scalar.sin().sum() + out.vector.square().sum()
+    force = torch.autograd.grad(energy, graphs.pos, create_graph=True)[0]
+    loss = (force - 0.1).square().sum() + energy
+    *weights, pos = torch.autograd.grad(loss, [*network.parameters(), graphs.pos], allow_unused=True)
+    return [*out, force], torch.cat([a.flatten() for a in weights if a is not None]), pos.flatten()

@@ -1,40 +1,39 @@
 // Molecules drawn by 3Dmol.js in the page. The kernel sends the library once per page; no notebook stores it.
-// Without WebGL, or if the library does not come, the still picture is shown instead: never an empty box.
-const SECONDS = 600; // the kernel answers only after the cells that it is running
-
+// Until it comes (a busy kernel answers late), without it and without WebGL the still picture stands there: never an
+// empty box.
 function library(model) {
-    globalThis.ponita3Dmol ??= new Promise((done, failed) => {
+    if (globalThis.ponita3Dmol) {
+        return globalThis.ponita3Dmol;
+    }
+    return new Promise((done, failed) => { // each viewer asks for itself: the kernel of another may be dead
         model.on("msg:custom", (message) => {
             if (message.library) {
-                const url = URL.createObjectURL(new Blob([message.library], { type: "text/javascript" }));
-                import(url).then(done, failed);
+                const module = new Blob([message.library], { type: "text/javascript" });
+                globalThis.ponita3Dmol ??= import(URL.createObjectURL(module));
+                globalThis.ponita3Dmol.then(done, failed);
             }
         });
         model.send({ want: "library" });
-        setTimeout(() => failed(new Error("3Dmol.js did not come")), 1000 * SECONDS);
-    }).catch((error) => { globalThis.ponita3Dmol = undefined; throw error; });
-    return globalThis.ponita3Dmol;
+    });
 }
 
-function still(model, el, why) {
+function still(model, el, state) {
     const image = document.createElement("img");
     image.src = model.get("picture");
     image.alt = model.get("alt");
     image.style.maxWidth = "100%";
     el.replaceChildren(image);
-    el.dataset.state = "still";
-    el.dataset.why = String(why);
+    el.dataset.state = state;
 }
 
 async function draw(model, el) {
+    const $3Dmol = await library(model);
     const [rows, columns] = model.get("shape");
     const box = document.createElement("div");
     box.style.cssText = `position: relative; width: 100%; max-width: ${260 * columns}px; height: ${240 * rows}px`;
     box.setAttribute("role", "img");
     box.setAttribute("aria-label", model.get("alt"));
     el.replaceChildren(box);
-    const $3Dmol = await library(model);
-    // eslint-disable-next-line no-undef
     const grid = $3Dmol.createViewerGrid(box, { rows, cols: columns, control_all: model.get("linked") },
         { backgroundColor: "white" });
     if (!grid?.[0]?.[0]) {
@@ -59,7 +58,7 @@ async function draw(model, el) {
 export default {
     render({ model, el }) {
         el.classList.add("ponita-viewer");
-        el.dataset.state = "waiting";
-        draw(model, el).catch((error) => still(model, el, error));
+        still(model, el, "waiting");
+        draw(model, el).catch(() => still(model, el, "still"));
     },
 };

@@ -153,8 +153,9 @@ def shares(data: Md17Data, count: int) -> tuple[Tensor, Tensor, Tensor]:
 def build(model: Md17Model, seed: int | None = None) -> ForceField:
     """The force field of the settings, not yet fitted to any data."""
     elements = elements_of(model)
-    network = network_of(model, seed, model.cutoff, "graph", scalars_in=len(elements), vectors_in=0, scalars_out=1,
-                         vectors_out=0)
+    inout = dict(scalars_in=len(elements), vectors_in=0, scalars_out=1, vectors_out=0)
+    # the gain: bond lengths differ little, and matter most for forces
+    network = network_of(model, seed, model.cutoff, "graph", distance_gain=10.0, **inout)
     return ForceField(network, elements, model.cutoff)
 
 

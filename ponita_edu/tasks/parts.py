@@ -74,16 +74,18 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Adam:
 
 
 def network_of(model: NBodyModel, seed: int | None = None, radius: float | None = None, level: str = "node",
-               **inout: int) -> nn.Module:
+               distance_gain: float = 1.0, **inout: int) -> nn.Module:
     """The network of the settings, with numbers of scalars and vectors in and out as in ``PonitaConfig``.
+
+    Args:
+        distance_gain: of an EGNN; see ``EGNNConfig``.
 
     Raises:
         ValueError: on settings that do not go together.
     """
     if model.method == "egnn":
-        gain = 10.0 if level == "graph" else 1.0  # molecules: bond lengths differ little, and matter most
-        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers, level=level, distance_gain=gain),
-                    seed=seed)
+        return EGNN(EGNNConfig(**inout, hidden=model.hidden, layers=model.layers, level=level,
+                               distance_gain=distance_gain), seed=seed)
     bundle = model.method == "ponita"
     config = PonitaConfig(
         **inout, space="bundle" if bundle else model.method, hidden=model.hidden, basis=model.basis,

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-# Published errors and how many training graphs were seen (epochs x training set), of the public PONITA code's README
-# and the EGNN paper; see specs of notebooks 09 to 11 for what is not said there.
+# Published errors, from the README of the public PONITA code, and how many training graphs were seen: epochs times the
+# training set.
 PUBLISHED = {
     ("nbody", "ponita", ""): ({"test_mse_dimensionless": 0.0043}, 10_000 * 3_000),
     ("nbody", "egnn", ""): ({"test_mse_dimensionless": 0.0070}, 10_000 * 3_000),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from clouds import F64, hard_batch
+from clouds import F64, answers, hard_batch, shaken
 
 from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig, blocks
@@ -22,23 +22,11 @@ BOUND = {F64: 1e-10, torch.float32: 1e-5}
 def case(kind, dtype=F64):
     config = PonitaConfig(2, hidden=8, basis=8, layers=2, widening=2, **SETTINGS[kind])
     model = Ponita(config, make_grid("octahedron") if config.space == "bundle" else None, seed=0).to(dtype)
-    for p in model.parameters():  # no weight at a special value
-        p.data.add_(0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())).to(p))
-    return model, hard_batch(3, kind != "directed", config.vectors_in).to(dtype)
-
-
-def answers(network, graphs):
-    """Outputs, forces, and the gradients by weights and positions of a loss on both."""
-    graphs = graphs.requires_grad_()
-    out = network(graphs)
-    energy = out.scalar.sin().sum() + out.vector.square().sum()
-    force = torch.autograd.grad(energy, graphs.pos, create_graph=True)[0]
-    loss = (force - 0.1).square().sum() + energy
-    second = torch.autograd.grad(loss, [*network.parameters(), graphs.pos], allow_unused=True)
-    return [*out, force, torch.cat([a.flatten() for a in second if a is not None])]
+    return shaken(model), hard_batch(3, kind != "directed", config.vectors_in).to(dtype)
 
 
 def misfit(a, b):
+    a, b = ([*out, torch.cat(gradients)] for out, *gradients in (a, b))
     return max(float((x - y).detach().norm() / x.detach().norm()) for x, y in zip(a, b, strict=True) if x.numel())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from clouds import F64, hard_batch
+from clouds import F64, answers, hard_batch, shaken
 
 from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
@@ -23,28 +23,20 @@ SETTINGS = {
 def pair(kind, dtype):
     config = PonitaConfig(2, hidden=8, basis=8, layers=2, widening=2, **SETTINGS[kind])
     model = Ponita(config, make_grid("octahedron") if config.space == "bundle" else None, seed=0).to(dtype)
-    for p in model.parameters():  # no weight at a special value
-        p.data.add_(0.2 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())).to(p))
-    return model, Textbook(model), hard_batch(3, vectors=config.vectors_in).to(dtype)
+    return shaken(model), Textbook(model), hard_batch(3, vectors=config.vectors_in).to(dtype)
 
 
-def answers(network, graphs):
-    """Outputs, forces, and the gradient of a loss on forces: what training needs."""
-    graphs = graphs.requires_grad_()
-    out = network(graphs)
-    energy = out.scalar.sin().sum() + out.vector.square().sum()
-    force = torch.autograd.grad(energy, graphs.pos, create_graph=True)[0]
-    loss = (force - 0.1).square().sum() + energy
-    weights = torch.autograd.grad(loss, list(network.parameters()))
-    return torch.cat([a.flatten() for a in (*out, force)]), torch.cat([a.flatten() for a in weights])
+def flat(network, graphs):
+    out, weights, _ = answers(network, graphs)
+    return torch.cat([a.flatten() for a in out]), weights
 
 
 @pytest.mark.parametrize("kind", SETTINGS)
 @pytest.mark.parametrize("dtype, bound", [(F64, 1e-10), (torch.float32, 1e-5)], ids=["float64", "float32"])
 def test_textbook_and_library_agree_in_values_forces_and_gradients(kind, dtype, bound):
     model, textbook, graphs = pair(kind, dtype)
-    for ours, theirs in zip(answers(model, graphs), answers(textbook, graphs), strict=True):
+    for ours, theirs in zip(flat(model, graphs), flat(textbook, graphs), strict=True):
         assert (ours - theirs).norm() < bound * theirs.norm()
     textbook.values[1].data.mul_(1.5)  # negative control: another weight, another function
-    ours, theirs = answers(model, graphs)[0], answers(textbook, graphs)[0]
+    ours, theirs = flat(model, graphs)[0], flat(textbook, graphs)[0]
     assert (ours - theirs).norm() > 100 * bound * theirs.norm()
