@@ -36,7 +36,7 @@ bench: venv
 # new pins, from a fresh environment with the newest versions that pyproject.toml allows
 lock:
 	@rm -rf build/lock
-	@tools/make_venv.sh build/lock "$(PYTHON)" torch==$(TORCH) $(HOLD) ".[course,chem,compare,dev]"
+	@tools/make_venv.sh build/lock "$(PYTHON)" torch==$(TORCH) $(HOLD) ".[course,chem,compare,cluster,class,dev]"
 	@build/lock/bin/python tools/write_lock.py > build/requirements.lock
 	@mv build/requirements.lock requirements.lock
 
