@@ -11,7 +11,8 @@ shapes="--jaxtyping-packages=ponita_edu,beartype.beartype"
 # pytest's exit code 5 (nothing collected) is a failure only where there is something to collect
 has_tests() { find "$@" \( -name 'test_*.py' -o -name '*.ipynb' \) -not -path '*/.ipynb_checkpoints/*' 2>/dev/null | grep -q .; }
 
-lint() { "$python" -m ruff check --output-format=concise .; }
+# Python and notebooks, then the spelling of everything
+lint() { "$python" -m ruff check --output-format=concise . && "$python" -m codespell_lib; }
 
 # every folder of tests/ that is not a stage of its own
 unit() {

@@ -1,0 +1,67 @@
+"""What the rules for notebooks and documents read: words without code and formulas, links, anchors, exempt cells."""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+EXEMPT = "# NBVAL_IGNORE_OUTPUT"
+OUTSIDE = ("http://", "https://", "mailto:", "attachment:", "data:")
+
+_FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"(`+)[^`](?:.*?[^`])?\1(?!`)", re.DOTALL)
+_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|<(?:a|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", re.IGNORECASE)
+_HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+
+
+def markdown(path: Path) -> str:
+    """The text of a document, or of a notebook's Markdown cells."""
+    if path.suffix != ".ipynb":
+        return path.read_text()
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def without_code(text: str) -> str:
+    return _CODE.sub("", _FENCE.sub("", text))
+
+
+def prose(text: str) -> str:
+    """Words alone: no code, formulas, link targets, HTML tags."""
+    text = _FORMULA.sub("", without_code(text))
+    return re.sub(r"<[^>\n]*>", "", re.sub(r"\]\([^)]*\)", "]", text))
+
+
+def links(text: str) -> list[str]:
+    return [a or b for a, b in _LINK.findall(without_code(text))]
+
+
+def anchors(path: Path) -> set[str]:
+    """Where a link into the file may point: headings of notebooks as JupyterLab names them, of documents as GitHub."""
+    headings = [re.sub(r"[`*]|\]\([^)]*\)|\[", "", h) for h in _HEADING.findall(_FENCE.sub("", markdown(path)))]
+    if path.suffix == ".ipynb":
+        return {h.replace(" ", "-") for h in headings}
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def broken_links(text: str, path: Path, root: Path = ROOT) -> list[str]:
+    """Links of a text standing in ``path`` that lead nowhere or out of ``root``; the web is not looked up."""
+    faults = []
+    for link in links(text):
+        if link.startswith(OUTSIDE):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (path.parent / name).resolve() if name else path
+        if not target.is_relative_to(root.resolve()) or not target.exists():
+            faults.append(link)
+        elif anchor and target.suffix in (".md", ".ipynb") and anchor not in anchors(target):
+            faults.append(f"{link}: no such heading in {target.name}")
+    return faults
+
+
+def is_exempt(cell: nbformat.NotebookNode) -> bool:
+    """Whether nbval does not compare the outputs of this code cell."""
+    return cell.cell_type == "code" and EXEMPT in cell.source.splitlines()
