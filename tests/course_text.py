@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import nbformat
@@ -65,3 +66,24 @@ def broken_links(text: str, path: Path, root: Path = ROOT) -> list[str]:
 def is_exempt(cell: nbformat.NotebookNode) -> bool:
     """Whether nbval does not compare the outputs of this code cell."""
     return cell.cell_type == "code" and EXEMPT in cell.source.splitlines()
+
+
+class Term(NamedTuple):
+    """A row of the glossary: the words to use, those not to, and the notebook that explains them (or None)."""
+
+    words: list[str]
+    instead_of: list[str]
+    notebook: str | None
+
+
+def glossary(text: str) -> list[Term]:
+    """The rows of the table under the heading Glossary."""
+    rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
+            for line in text.partition("\n## Glossary\n")[2].splitlines() if line.startswith("|")]
+    return [Term(words.split(", "), [w for w in other.split(", ") if w != "–"], (links(where) or [None])[0])
+            for words, other, _, where in rows[2:]]
+
+
+def words_used(words: list[str], text: str) -> list[str]:
+    """Which of the words stand in the prose of a text, in any case and with any ending s, ed or d."""
+    return [word for word in words if re.search(rf"\b{re.escape(word)}(s|d|ed)?\b", prose(text), re.IGNORECASE)]

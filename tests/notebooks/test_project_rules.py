@@ -6,10 +6,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from course_text import ROOT, broken_links, links
+from course_text import ROOT, broken_links, glossary, links, markdown, prose, words_used
 from nbformat.v4 import new_code_cell, new_notebook
 
 DOCUMENTS = sorted(path for pattern in ("*.md", "docs/**/*.md", "results/*.md") for path in ROOT.glob(pattern))
+TEXTS = DOCUMENTS + sorted(ROOT.glob("notebooks/*.ipynb"))
+CONVENTIONS = (ROOT / "CONVENTIONS.md").read_text()
+TERMS = glossary(CONVENTIONS)
 
 
 def names(value):
@@ -71,3 +74,31 @@ def test_spelling_is_checked(name, tmp_path):
 def test_spelling_of_the_project():
     found = run("codespell_lib")
     assert found.returncode == 0, found.stdout
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=names)
+def test_words_of_the_glossary_are_used(path):
+    text = markdown(path).partition("\n## Glossary\n")[0] if path.name == "CONVENTIONS.md" else markdown(path)
+    found = {word: term.words[0] for term in TERMS for word in words_used(term.instead_of, text)}
+    assert found == {}, "word found: the glossary's word for it"
+
+
+@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.words[0])
+def test_term_is_used_in_the_notebook_that_explains_it(term):
+    if term.notebook:
+        text = prose(markdown(ROOT / term.notebook)).lower()
+        assert [word for word in term.words if word.lower() not in text] == []
+
+
+def test_glossary_is_in_the_order_of_the_notebooks():
+    explained = [term.notebook for term in TERMS if term.notebook]
+    assert len(explained) > 20 and explained == sorted(explained, key=lambda link: link.split("/")[1][:2])
+
+
+def test_glossary_finds_the_other_word():
+    head = "text\n## Glossary\n\n| term | not | meaning | explained in |\n|---|---|---|---|\n"
+    terms = glossary(head + "| stabiliser | stabilizer, little group | a | [01](x.ipynb) |\n| orbit | – | b | – |\n")
+    assert [tuple(term) for term in terms] == [
+        (["stabiliser"], ["stabilizer", "little group"], "x.ipynb"), (["orbit"], [], None)]
+    assert words_used(terms[0].instead_of, "Two *Stabilizers* and a little group") == ["stabilizer", "little group"]
+    assert words_used(terms[0].instead_of, "`stabilizer`, $stabilizer$, [a](stabilizer.md), destabilizer") == []
