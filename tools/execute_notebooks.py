@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+KEPT = ("tags", "ponita_edu")  # of a cell's metadata; the second marks exercises
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -24,7 +25,7 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Take out what is volatile, in place; running it twice changes nothing more."""
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in KEPT})
         if cell.cell_type != "code":
             continue
         outputs = []

@@ -8,9 +8,11 @@ import pytest
 from course_text import EXEMPT, broken_links, is_exempt
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from ponita_edu.course.cells import exercise_section
+
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-MAX_BYTES, MAX_CELLS, MAX_LINES, MIN_ALT = 400_000, 45, 20, 20
+MAX_BYTES, MAX_CELLS, MAX_EXERCISES, MAX_LINES, MIN_ALT = 400_000, 45, 6, 20, 20
 MAX_EXEMPT = 0.05
 
 ABSOLUTE = re.compile(r"(?<![\w./:~-])/(?:home|root|tmp|work|usr|var|opt|mnt|Users)/|\b[A-Z]:\\\\?\w")
@@ -54,7 +56,11 @@ def small(notebook, path):
 
 
 def few_cells(notebook, path):
-    return [] if len(notebook.cells) <= MAX_CELLS else [f"{len(notebook.cells)} cells, more than {MAX_CELLS}"]
+    """The exercises come on top, and have a limit of their own."""
+    cells = len(notebook.cells) - len(exercise_section(notebook))
+    tasks = sum("ponita_edu" in cell.metadata for cell in notebook.cells)
+    faults = [f"{cells} cells outside the exercises, more than {MAX_CELLS}"] if cells > MAX_CELLS else []
+    return faults + ([f"{tasks} exercises, more than {MAX_EXERCISES}"] if tasks > MAX_EXERCISES else [])
 
 
 def short_cells(notebook, path):
@@ -152,6 +158,8 @@ BROKEN = {
 }
 RULES = list(BROKEN)
 MORE_BROKEN = [
+    (few_cells, [new_code_cell("1", metadata={"ponita_edu": {}})] * (MAX_EXERCISES + 1)),
+    (few_cells, [new_markdown_cell("## Exercises"), *[new_markdown_cell("## Recap")] * (MAX_CELLS + 1)]),
     (executed_in_order, [ran(count=None)]),
     (pictures_have_words, [ran(output=stored("image/png", "AAAA"))]),
     (pictures_have_words, [ran(output=stored("text/html", '<img alt="short" src="data:,"/>'))]),
@@ -208,7 +216,9 @@ def test_good_notebook_breaks_no_rule(tmp_path):
     picture = stored("text/html", '<img alt="two points and the line between them" src="data:image/png;base64,/tmp/"/>')
     links = "[next](01_next.ipynb#By-hand,-again), [paper](https://example.org), [here](#Why?), `[1](2)`"
     cells = [has_a_title(), new_markdown_cell(links),
-             ran("x = 1 / 2  # and/or tmp/ is no path", count=1), ran(output=picture, count=2)]
+             ran("x = 1 / 2  # and/or tmp/ is no path", count=1), ran(output=picture, count=2),
+             new_markdown_cell("## Exercises"), *[new_markdown_cell("more") for _ in range(MAX_CELLS)],
+             new_markdown_cell("## Recap")]
     path = tmp_path / "good.ipynb"
     nbformat.write(new_notebook(cells=cells), path)
     notebook = nbformat.read(path, as_version=4)
