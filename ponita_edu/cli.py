@@ -1,4 +1,4 @@
-"""The command line: ``ponita-edu train | evaluate | sample | simulate | queue | doctor | lab``.
+"""The command line: ``ponita-edu train | sweep | evaluate | sample | simulate | queue | doctor | lab``.
 
 Settings come from the preset, then from ``--config FILE.yaml``, then from options, the later ones winning.
 """
@@ -18,6 +18,7 @@ from ponita_edu.tasks.settings import choose, convert, nearest, options, read_ya
 
 COMMANDS = {
     "train": "train a network on a task and test it",
+    "sweep": "many training runs that differ in a few settings, on a cluster or here",
     "evaluate": "test a trained network",
     "sample": "make molecules with a trained generator",
     "simulate": "make data of your own",
@@ -71,8 +72,8 @@ def _dispatch(argv: list[str]) -> int:
         print(f"ponita_edu {__version__}")
         return 0
     command = choose("command", argv[0], COMMANDS)
-    run = {"train": _train, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate, "queue": _queue,
-           "doctor": _doctor, "lab": _lab}[command]
+    run = {"train": _train, "sweep": _sweep, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate,
+           "queue": _queue, "doctor": _doctor, "lab": _lab}[command]
     return run(argv[1:])
 
 
@@ -87,6 +88,51 @@ def _train(argv: list[str]) -> int:
     parser.add_argument("--seed", metavar="S", help="short for --train.seed")
     parser.add_argument("--max-minutes", metavar="M", help="short for --train.max_minutes")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
+    task, settings, given = _settings(parser, argv)
+    out = Path(given["out"] or f"runs/{task}-{settings.preset}-seed{settings.train.seed}")
+
+    from ponita_edu.tasks import run
+
+    return _report(run.train(task, settings, out, started), given["json"], out)
+
+
+def _sweep(argv: list[str]) -> int:
+    parser = _parser("sweep", "Train many networks that differ in a few settings, on a SLURM cluster or here, through "
+                     "submitit; then `ponita-edu sweep table DIR`. The same command goes on where it was cut.")
+    parser.add_argument("task", help=f"one of {', '.join(PRESETS)}; or `table DIR`")
+    parser.add_argument("--vary", metavar="NAME=A,B", action="append", default=[],
+                        help="a setting and its values, such as train.seed=0,1,2; all combinations of several are run")
+    parser.add_argument("--cluster", metavar="NAME", default="local", help="slurm, or local: here, one after another")
+    parser.add_argument("--minutes", metavar="M", default="60", help="time limit of each run with the scheduler (60)")
+    parser.add_argument("--slurm", metavar="NAME=X", action="append", default=[],
+                        help="a parameter of SLURM's, such as partition=gpu or gpus_per_node=1")
+    parser.add_argument("--preset", metavar="NAME", help="quick (default) or paper (published settings)")
+    parser.add_argument("--config", metavar="FILE", help="settings in a YAML file; see configs/")
+    parser.add_argument("--out", metavar="DIR", help="folder of the sweep (default: runs/sweep-TASK-PRESET)")
+
+    from ponita_edu.tasks import sweep
+
+    if argv[:1] == ["table"]:
+        if len(argv) != 2 or argv[1].startswith("-"):
+            raise ValueError("`ponita-edu sweep table` takes one folder, that of a sweep.")
+        print(sweep.table(Path(argv[1])))
+        return 0
+    task, settings, given = _settings(parser, argv)
+    vary = {name: values.split(",") for name, values in _pairs("--vary", given["vary"]).items()}
+    parameters = {name: int(x) if x.lstrip("-").isdigit() else x
+                  for name, x in _pairs("--slurm", given["slurm"]).items()}
+    minutes = _number("--minutes", given["minutes"], int, least=1)
+    out = Path(given["out"] or f"runs/sweep-{task}-{settings.preset}").absolute()
+    todo = sweep.jobs(task, settings, vary, out)
+    choose("cluster", given["cluster"], sweep.CLUSTERS)
+    sweep.remember(task, vary, settings, out)
+    print("\n".join(sweep.submit(todo, out, given["cluster"], minutes, parameters)))
+    print(sweep.table(out) if given["cluster"] == "local" else f"Afterwards: ponita-edu sweep table {out}")
+    return 0
+
+
+def _settings(parser: Parser, argv: list[str]) -> tuple[str, Any, dict[str, Any]]:
+    """Task, its settings after preset, file and options, and all options that were given."""
     task = next((a for a in argv if a in PRESETS), next(iter(PRESETS)))
     group = parser.add_argument_group("settings (default of the paper preset)")
     for name, value, text in options(PRESETS[task]["paper"]):
@@ -97,19 +143,25 @@ def _train(argv: list[str]) -> int:
 
     changes = {name[1:]: value for name, value in given.items() if name[0] == "=" and value is not None}
     for short, name in (("data", "data.source"), ("seed", "train.seed"), ("max_minutes", "train.max_minutes")):
-        if given[short] is not None:
+        if given.get(short) is not None:
             changes[name] = given[short]
     from_file = {} if given["config"] is None else read_yaml(given["config"])
     preset = choose("preset", str(given["preset"] or from_file.pop("preset", "quick")), PRESETS[task])
     from_file.pop("preset", None)
     if from_file.pop("task", task) != task:
         raise ValueError(f"the config file {given['config']} is not for the task {task}. Name its task instead.")
-    settings = replaced(replaced(PRESETS[task][preset], from_file), changes)
-    out = Path(given["out"] or f"runs/{task}-{preset}-seed{settings.train.seed}")
+    return task, replaced(replaced(PRESETS[task][preset], from_file), changes), given
 
-    from ponita_edu.tasks import run
 
-    return _report(run.train(task, settings, out, started), given["json"], out)
+def _pairs(option: str, given: list[str]) -> dict[str, str]:
+    # ["a=1", "b=2"] -> {"a": "1", "b": "2"}
+    pairs: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value) or name in pairs:
+            raise ValueError(f"{option} {text} must be NAME=VALUE, each name once.")
+        pairs[name] = value
+    return pairs
 
 
 def _evaluate(argv: list[str]) -> int:
@@ -231,8 +283,9 @@ def _lab(argv: list[str]) -> int:
 
 
 def _parser(command: str, description: str) -> Parser:
-    usage = {"train": "TASK [options]", "evaluate": "CHECKPOINT [options]", "simulate": "nbody --out FILE [options]",
-             "sample": "CHECKPOINT --out FILE [options]", "queue": "[list | run] [options]"}
+    usage = {"train": "TASK [options]", "sweep": "TASK --vary NAME=A,B [options] | table DIR",
+             "evaluate": "CHECKPOINT [options]", "sample": "CHECKPOINT --out FILE [options]",
+             "simulate": "nbody --out FILE [options]", "queue": "[list | run] [options]"}
     return Parser(prog=f"ponita-edu {command}", usage=f"ponita-edu {command} {usage.get(command, '[options]')}",
                   description=description, allow_abbrev=False)
 
