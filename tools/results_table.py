@@ -1,9 +1,10 @@
-"""Write the table of results/*.json between its marks in README.md and results/README.md; ``--check``: only compare."""
+"""Write the table of results/*.json between its marks in README.md and results/README.md, and a learning curve
+results/NAME.png for every run with a log NAME.csv; ``--check``: only compare the tables, and look for the pictures."""
 
 import sys
 from pathlib import Path
 
-from ponita_edu.tasks.results import markdown
+from ponita_edu.tasks.results import learning_curve, markdown, read
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results: tools/results_table.py -->", "<!-- /results -->"
@@ -28,6 +29,12 @@ def main(argv: list[str]) -> int:
             stale.append(path.relative_to(ROOT))
             if "--check" not in argv:
                 path.write_text(new, encoding="utf-8")
+    for name, result in read(ROOT / "results"):
+        log, picture = (ROOT / "results" / f"{name}.{end}" for end in ("csv", "png"))
+        if log.is_file() and "--check" not in argv:
+            learning_curve(log, result).savefig(picture, dpi=100, metadata={"Software": None})
+        elif log.is_file() and not picture.is_file():
+            stale.append(picture.relative_to(ROOT))
     print(f"{'differ' if '--check' in argv else 'written'}: {', '.join(map(str, stale)) or 'none'}")
     return int(bool(stale) and "--check" in argv)
 

@@ -1,5 +1,6 @@
 """The table of full results, from the JSON files of the runs; nothing in it is typed by hand or estimated."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,12 @@ def read(folder: Path) -> list[tuple[str, dict[str, Any]]]:
                   key=lambda pair: order.index(pair[1]["task"]))
 
 
-def row(name: str, result: dict[str, Any]) -> dict[str, str]:
-    """The cells of a run: its error with unit, the best simple rule, the published error, and what it took."""
+def row(name: str, result: dict[str, Any], curve: bool = False) -> dict[str, str]:
+    """The cells of a run: its error with unit, the best simple rule, the published error, and what it took.
+
+    Args:
+        curve: whether there is a picture of its learning curve.
+    """
     metrics, main = result["metrics"], f"test_{result['metric']}"
     shown = SHOWN.get(result["task"], {main: (1, main.split("mae_")[-1])})
     published, graphs = PUBLISHED.get((result["task"], result["method"], _subject(result)), ({}, 0))
@@ -45,7 +50,8 @@ def row(name: str, result: dict[str, Any]) -> dict[str, str]:
     rules = result["baselines"]
     best = min(rules, key=rules.get) if rules else None
     return {
-        "run": f"[{name}]({name}.json)" + ("" if result["complete"] else ", not complete"),
+        "run": f"[{name}]({name}.json)" + (f" [curve]({name}.png)" if curve else "") +
+               ("" if result["complete"] else ", not complete"),
         "test result": ", ".join(f"**{_digits(factor * metrics[key])}** {words}"
                                  for key, (factor, words) in shown.items() if key in metrics),
         "simple rule": "" if best is None else f"{rules[best]:.3g} ({best})",
@@ -58,9 +64,44 @@ def row(name: str, result: dict[str, Any]) -> dict[str, str]:
 
 def markdown(folder: Path) -> str:
     """The table of all runs in a folder; a percentage is the share of the published training."""
-    rows = [row(*pair) for pair in read(folder)]
+    rows = [row(name, result, (folder / f"{name}.csv").is_file()) for name, result in read(folder)]
     lines = [COLUMNS, ("---",) * len(COLUMNS), *(tuple(r[c] for c in COLUMNS) for r in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def learning_curve(log: Path, result: dict[str, Any]) -> Any:
+    """The validation error of a run against its optimiser steps, with the simple rule and the published error.
+
+    Args:
+        log: the run's ``log.csv``, of which the first column is the step and the columns ``val_...`` are errors.
+        result: of the same run.
+
+    Returns:
+        a matplotlib figure.
+
+    Raises:
+        ValueError: if the log has no validation error.
+    """
+    from matplotlib.figure import Figure
+
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    name = f"val_{result['metric']}"
+    if not rows or name not in rows[0]:
+        raise ValueError(f"{log} has no column {name}. Is it the log of this run?")
+    points = [(int(r["step"]), float(r[name])) for r in rows if r[name]]
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*points, strict=True), marker=".", label="this run, validation")
+    rules, key = result["baselines"], f"test_{result['metric']}"
+    if rules:
+        axes.axhline(min(rules.values()), color="0.5", linestyle=":", label=min(rules, key=rules.get))
+    published, graphs = PUBLISHED.get((result["task"], result["method"], _subject(result)), ({}, 0))
+    if key in published:
+        axes.axhline(published[key], color="tab:orange", linestyle="--", label=f"published, after {graphs:,} graphs")
+    axes.set(xlabel="optimiser steps", ylabel=result["metric"].replace("_", " "), yscale="log")
+    axes.legend()
+    return figure
 
 
 def _subject(result: dict[str, Any]) -> str:

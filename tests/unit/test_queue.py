@@ -89,3 +89,15 @@ def test_table_changes_with_a_result_and_never_compares_xtb_with_rmd17(tmp_path)
     assert results.row("e", ethanol)["published"] == "4.1, 0.7"
     ethanol["settings"]["data"]["source"] = "ethanol_xtb"
     assert results.row("e", ethanol)["published"] == ""
+
+
+def test_learning_curve_shows_the_log_and_refuses_another(tmp_path):
+    result = json.loads((ROOT / "results" / "md17_ethanol_cpu.json").read_text())
+    log = tmp_path / "log.csv"
+    log.write_text("step,train_loss,val_force_mae_meV_per_A\n0,,900\n10,1.5,\n20,0.5,90\n")
+    lines = results.learning_curve(log, result).axes[0].lines
+    assert [list(lines[0].get_xdata()), list(lines[0].get_ydata())] == [[0, 20], [900, 90]]
+    assert [set(line.get_ydata()) for line in lines[1:]] == [{min(result["baselines"].values())}, {4.1}]
+    log.write_text("step,val_mse\n0,1\n")
+    with pytest.raises(ValueError, match="no column val_force_mae"):
+        results.learning_curve(log, result)
