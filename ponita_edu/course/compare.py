@@ -101,7 +101,7 @@ def brief(value: object) -> str:
     return "[" + ", ".join(short(v) for v in row[:12]) + (", …]" if len(row) > 12 else "]")
 
 
-def short(number: complex | float | bool) -> str:
+def short(number: complex | float | int | bool) -> str:
     """A number in four digits, a yes or no as it is."""
     if isinstance(number, bool):
         return str(number)

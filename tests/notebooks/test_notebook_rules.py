@@ -158,8 +158,8 @@ BROKEN = {
 }
 RULES = list(BROKEN)
 MORE_BROKEN = [
-    (few_cells, [new_code_cell("1", metadata={"ponita_edu": {}})] * (MAX_EXERCISES + 1)),
-    (few_cells, [new_markdown_cell("## Exercises"), *[new_markdown_cell("## Recap")] * (MAX_CELLS + 1)]),
+    (few_cells, [new_code_cell(metadata={"ponita_edu": {}}) for _ in range(MAX_EXERCISES + 1)]),
+    (few_cells, [new_markdown_cell("## Exercises"), *[new_markdown_cell("## Recap") for _ in range(MAX_CELLS + 1)]]),
     (executed_in_order, [ran(count=None)]),
     (pictures_have_words, [ran(output=stored("image/png", "AAAA"))]),
     (pictures_have_words, [ran(output=stored("text/html", '<img alt="short" src="data:,"/>'))]),
