@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ponita_edu.data.edges import MutualEdges, check_finite, complete_edges, mutual_edges
+from ponita_edu.data.checks import check_feature, check_indices, check_points
+from ponita_edu.data.edges import MutualEdges, complete_edges, mutual_edges
 from ponita_edu.geometry.groups import Motion
 
 
@@ -17,7 +18,10 @@ class Graphs:
     """A batch of point clouds with features and directed edges (notebook 00).
 
     Edge e runs from the source s = ``edge_index[0, e]`` (sender) to the target t = ``edge_index[1, e]`` (receiver).
-    A motion (R, b) maps ``pos`` to R p + b, ``vec`` and every entry of ``y_vec`` to R v, and leaves the rest alone.
+    A motion (R, b) maps ``pos`` to R p + b, ``vec``, every entry of ``y_vec`` and the lattice vectors to R v, and
+    leaves the rest alone.
+
+    In a periodic cell edge e comes from an image of its source: r_e = pos[s] + ``shift[e]`` @ ``cell`` - pos[t].
 
     Args:
         pos: positions, in the length unit of the data.
@@ -29,6 +33,9 @@ class Graphs:
         cond: one number per node that kernels may depend on (the noise level of a diffusion model).
         y, y_vec: targets by name: invariant ones, and vectors, which turn with the points. One row per node or per
             graph; if there are as many nodes as graphs, some without nodes, nobody could say which, so that is refused.
+        cell: the lattice vectors of each graph as rows; None if nothing repeats. ``data.edges.periodic_pairs`` finds
+            who sees whom, and ``joined_by`` takes it over.
+        shift: whole numbers of lattice vectors for each edge; with a cell, and only then.
 
     Raises:
         ValueError: on wrong shapes or dtypes, values that are not finite, no node at all, or indices out of range.
@@ -43,22 +50,24 @@ class Graphs:
     cond: Float[Tensor, "nodes 1"] | None = None
     y: dict[str, Tensor] = field(default_factory=dict)
     y_vec: dict[str, Tensor] = field(default_factory=dict)
+    cell: Float[Tensor, "graphs dim dim"] | None = None
+    shift: Int[Tensor, "edges dim"] | None = None
 
     def __post_init__(self):
-        _check_points(self.pos)
+        check_points(self.pos)
         n, dim = self.pos.shape
-        _check_feature("x", self.x, (n, None), self.pos)
+        check_feature("x", self.x, (n, None), self.pos)
         if self.vec is not None:
-            _check_feature("vec", self.vec, (n, None, dim), self.pos)
+            check_feature("vec", self.vec, (n, None, dim), self.pos)
         if self.cond is not None:
-            _check_feature("cond", self.cond, (n, 1), self.pos)
+            check_feature("cond", self.cond, (n, 1), self.pos)
         if self.batch is None:
             object.__setattr__(self, "batch", torch.zeros(n, dtype=torch.long, device=self.pos.device))
         if self.num_graphs is not None and (isinstance(self.num_graphs, bool) or not isinstance(self.num_graphs, int)
                                             or self.num_graphs < 1):
             raise ValueError(f"num_graphs must be a whole number, at least 1, or None, but is {self.num_graphs!r}. "
                              "Leave it out to count the graphs that have nodes.")
-        _check_indices("batch", self.batch, (n,), self.num_graphs)
+        check_indices("batch", self.batch, (n,), self.num_graphs)
         if bool((self.batch[1:] < self.batch[:-1]).any()):
             raise ValueError("batch must ascend, so that the nodes of a graph stand together, but it does not. "
                              "Sort the nodes by graph, or use collate().")
@@ -66,10 +75,17 @@ class Graphs:
             object.__setattr__(self, "num_graphs", int(self.batch.max()) + 1)
         if self.edge_index is None:
             object.__setattr__(self, "edge_index", complete_edges(self.batch))
-        _check_indices("edge_index", self.edge_index, (2, None), n)
+        check_indices("edge_index", self.edge_index, (2, None), n)
         if bool((self.batch[self.edge_index[0]] != self.batch[self.edge_index[1]]).any()):
             raise ValueError("edge_index must join nodes of the same graph, but some edge joins two graphs of the "
                              "batch. Offset the node indices graph by graph, or use collate().")
+        if (self.cell is None) != (self.shift is None):
+            raise ValueError("cell and shift must be given together, since edges of a periodic graph come from images; "
+                             f"missing is {'cell' if self.cell is None else 'shift'}. Use periodic_pairs() of "
+                             "ponita_edu.data.edges and joined_by().")
+        if self.cell is not None:
+            check_feature("cell", self.cell, (self.num_graphs, dim, dim), self.pos, "graph")
+            check_indices("shift", self.shift, (self.edge_index.shape[1], dim), None, signed=True)
         for name in self.y:
             self._check_target(f"y[{name!r}]", self.y[name], vector=False)
         for name in self.y_vec:
@@ -111,20 +127,42 @@ class Graphs:
     def mutual(self) -> "MutualEdges | None":
         """The edges as unordered pairs and self loops, None if some edge lacks its reverse; worked out once."""
         if not hasattr(self, "_mutual"):
-            object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes))
+            object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes, self.shift))
         return self._mutual
 
     @property
-    def proper(self) -> Int[Tensor, "2 proper_edges"]:
-        """The edges without self loops; worked out once, as it makes a GPU wait."""
+    def proper(self) -> tuple[Int[Tensor, "2 proper_edges"], Int[Tensor, "proper_edges dim"] | None]:
+        """The edges without self loops, and their shifts; worked out once, as it makes a GPU wait."""
         if not hasattr(self, "_proper"):
-            object.__setattr__(self, "_proper", self.edge_index[:, self.source != self.target])
+            keep = self.source != self.target
+            if self.shift is not None:
+                keep = keep | (self.shift != 0).any(1)
+            object.__setattr__(self, "_proper", (self.edge_index[:, keep],
+                                                 None if self.shift is None else self.shift[keep]))
         return self._proper
+
+    def vectors(self, source: Int[Tensor, " some"], target: Int[Tensor, " some"],
+                shift: Int[Tensor, "some dim"] | None) -> Float[Tensor, "some dim"]:
+        """r = pos[source] + shift @ cell - pos[target], from the receiver to the (image of the) sender."""
+        r = self.pos[source] - self.pos[target]
+        return r if shift is None else r + self.offsets(target, shift)
+
+    def offsets(self, target: Int[Tensor, " some"], shift: Int[Tensor, "some dim"]) -> Float[Tensor, "some dim"]:
+        """shift @ cell, by which the senders are moved."""
+        shift = shift.to(self.pos)
+        if self.num_graphs == 1:
+            return shift @ self.cell[0]
+        return torch.einsum("ei,eij->ej", shift, self.cell[self.batch[target]])
 
     def joined_by(self, pairs: MutualEdges) -> "Graphs":
         """The same batch with these edges, taken at their word: each pair both ways, and self loops."""
-        there = torch.stack((pairs.source, pairs.target))
-        new = self._replace(edge_index=torch.cat((there, there.flip(0), pairs.loops.expand(2, -1)), dim=1))
+        there, shift = torch.stack((pairs.source, pairs.target)), pairs.shift
+        if (shift is None) != (self.cell is None):
+            raise ValueError(f"pairs must {'not ' if self.cell is None else ''}have shifts, since the batch has "
+                             f"{'no' if self.cell is None else 'a'} cell.")
+        if shift is not None:
+            shift = torch.cat((shift, -shift, shift.new_zeros(len(pairs.loops), self.dim)))
+        new = self._replace(edge_index=torch.cat((there, there.flip(0), pairs.loops.expand(2, -1)), dim=1), shift=shift)
         object.__setattr__(new, "_mutual", pairs)
         return new
 
@@ -149,6 +187,7 @@ class Graphs:
             pos=turn(self.pos) + shift[self.batch],
             vec=None if self.vec is None else turn(self.vec),
             y_vec={name: turn(v) for name, v in self.y_vec.items()},
+            cell=None if self.cell is None else self.cell @ rotation.to(self.cell).mT,
         )
 
     def rotate(self, rotation: Float[Tensor, "*graphs dim dim"]) -> "Graphs":
@@ -157,7 +196,7 @@ class Graphs:
 
     def permuted(self, order: Int[Tensor, " nodes"]) -> "Graphs":
         """The same batch with nodes reordered within their graphs: new node i is old node ``order[i]``."""
-        _check_indices("order", order, (self.num_nodes,), self.num_nodes)
+        check_indices("order", order, (self.num_nodes,), self.num_nodes)
         if sorted(order.tolist()) != list(range(self.num_nodes)) or not torch.equal(self.batch[order], self.batch):
             raise ValueError(f"order must permute 0..{self.num_nodes - 1} within each graph, but is {order.tolist()}. "
                              "Shuffle the nodes of one graph at a time.")
@@ -181,7 +220,8 @@ class Graphs:
             return a if keep else a.to(target)
 
         return self._replace(
-            **{name: move(getattr(self, name)) for name in ("pos", "x", "edge_index", "batch", "vec", "cond")},
+            **{name: move(getattr(self, name)) for name in ("pos", "x", "edge_index", "batch", "vec", "cond",
+                                                            "cell", "shift")},
             y={k: move(v) for k, v in self.y.items()}, y_vec={k: move(v) for k, v in self.y_vec.items()},
         )
 
@@ -195,7 +235,7 @@ class Graphs:
         for name in self.__dataclass_fields__:
             object.__setattr__(new, name, changes.get(name, getattr(self, name)))
         for name in ("_mutual", "_proper"):
-            if hasattr(self, name) and new.edge_index is self.edge_index:
+            if hasattr(self, name) and new.edge_index is self.edge_index and new.shift is self.shift:
                 object.__setattr__(new, name, getattr(self, name))
         return new
 
@@ -208,14 +248,15 @@ def collate(graphs: Sequence[Graphs]) -> Graphs:
     """
     if len(graphs) == 0:
         raise ValueError("graphs must hold at least one graph, but is empty. Check the data set or the indices.")
-    for name in ("vec", "cond"):
+    for name in ("vec", "cond", "cell"):
         if len({getattr(g, name) is None for g in graphs}) > 1:
-            raise ValueError(f"graphs must all have {name} or all lack it. Give the missing ones zeros.")
+            raise ValueError(f"graphs must all have {name} or all lack it. "
+                             f"{'Keep periodic graphs apart' if name == 'cell' else 'Give the missing ones zeros'}.")
     if len({(g.dim, g.x.shape[1], tuple(sorted(g.y)), tuple(sorted(g.y_vec))) for g in graphs}) > 1:
         raise ValueError("graphs must agree in dimension, number of scalar features and names of targets; got "
                          + "; ".join(f"dim {g.dim}, x {tuple(g.x.shape)}, y {sorted(g.y) + sorted(g.y_vec)}"
                                      for g in graphs[:5]) + ".")
-    for name in ("pos", "x", "vec", "cond"):
+    for name in ("pos", "x", "vec", "cond", "cell"):
         kinds = {(a.dtype, a.device, a.shape[1:]) for g in graphs if (a := getattr(g, name)) is not None}
         if len(kinds) > 1:
             came = "; ".join(f"{dtype} on {device}, {list(shape)} a node" for dtype, device, shape in kinds)
@@ -228,48 +269,10 @@ def collate(graphs: Sequence[Graphs]) -> Graphs:
         return None if getattr(graphs[0], name) is None else torch.cat([getattr(g, name) for g in graphs])
 
     return graphs[0]._replace(
-        pos=cat("pos"), x=cat("x"), vec=cat("vec"), cond=cat("cond"), num_graphs=int(count[-1]),
+        pos=cat("pos"), x=cat("x"), vec=cat("vec"), cond=cat("cond"), cell=cat("cell"), shift=cat("shift"),
+        num_graphs=int(count[-1]),
         edge_index=torch.cat([g.edge_index + int(k) for g, k in zip(graphs, nodes, strict=False)], dim=1),
         batch=torch.cat([g.batch + int(k) for g, k in zip(graphs, count, strict=False)]),
         y={k: torch.cat([g.y[k] for g in graphs]) for k in graphs[0].y},
         y_vec={k: torch.cat([g.y_vec[k] for g in graphs]) for k in graphs[0].y_vec},
     )
-
-
-def _check_points(pos: Tensor) -> None:
-    if not isinstance(pos, Tensor) or not pos.is_floating_point():
-        came = f"a tensor of {pos.dtype}" if isinstance(pos, Tensor) else f"a {type(pos).__name__}"
-        raise ValueError(f"pos must be a tensor of real numbers, but is {came}. Use torch.as_tensor(pos).float().")
-    if pos.dim() != 2 or pos.shape[1] not in (2, 3):
-        raise ValueError(f"pos must have shape [nodes, 2] or [nodes, 3], but has {list(pos.shape)}. "
-                         "Put all graphs of a batch one after another and tell them apart by batch.")
-    if pos.shape[0] == 0:
-        raise ValueError("pos must hold at least one node, but the batch is empty. Check the data set or the indices.")
-    check_finite("pos", pos)
-
-
-def _check_feature(name: str, a: Tensor, shape: tuple[int | None, ...], like: Tensor) -> None:
-    wanted = "[" + ", ".join("any" if k is None else str(k) for k in shape) + "]"
-    if not isinstance(a, Tensor) or a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape,
-                                                                                                   strict=True)):
-        came = list(a.shape) if isinstance(a, Tensor) else type(a).__name__
-        raise ValueError(f"{name} must have shape {wanted}, but is {came}. Give it one row per node of pos.")
-    if a.dtype != like.dtype:
-        raise ValueError(f"{name} must have the dtype of pos, {like.dtype}, but has {a.dtype}. "
-                         f"Use {name}.to({like.dtype}).")
-    if a.device != like.device:
-        raise ValueError(f"{name} must lie on the device of pos, {like.device}, but lies on {a.device}. "
-                         f"Use {name}.to('{like.device}').")
-    check_finite(name, a)
-
-
-def _check_indices(name: str, a: Tensor, shape: tuple[int | None, ...], bound: int | None) -> None:
-    if not isinstance(a, Tensor) or a.dtype != torch.long:
-        came = str(a.dtype) if isinstance(a, Tensor) else type(a).__name__
-        raise ValueError(f"{name} must be a tensor of torch.int64, but is {came}. Use torch.as_tensor({name}).long().")
-    if a.dim() != len(shape) or any(k not in (None, m) for k, m in zip(shape, a.shape, strict=True)):
-        wanted = "[" + ", ".join("edges" if k is None else str(k) for k in shape) + "]"
-        raise ValueError(f"{name} must have shape {wanted}, but has {list(a.shape)}. Reshape or transpose it.")
-    if a.numel() and (int(a.min()) < 0 or (bound is not None and int(a.max()) >= bound)):
-        raise ValueError(f"{name} must hold indices from 0 {'on' if bound is None else f'to {bound - 1}'}, but holds "
-                         f"{int(a.min())} to {int(a.max())}. Count from 0 within the batch.")

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from ase import Atoms, units
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.md.langevin import Langevin
 from ase.md.velocitydistribution import Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
+from ase.stress import full_3x3_to_voigt_6_stress
 from ase.vibrations import Vibrations
 from jaxtyping import Float
 from numpy import ndarray
@@ -27,20 +28,21 @@ from ponita_edu.tasks.run import load_model
 
 
 class PonitaCalculator(Calculator):
-    """Energies in eV and forces in eV/Å of molecules without a periodic cell.
+    """Energies in eV and forces in eV/Å; in a periodic cell also the stress in eV/Å³.
 
-    With a cutoff in the force field, neighbours are found anew for every geometry.
+    With a cutoff in the force field, neighbours are found anew for every geometry. A periodic cell, in any of its
+    directions, needs a cutoff.
 
     Args:
         checkpoint: folder of an md17 run, of its model or of one of its checkpoints; or a ``ForceField``.
         dtype: precision of the network.
 
     Raises:
-        ValueError: if it is not the checkpoint of a force field; when used, on elements that it was not trained on and
-            on periodic cells.
+        ValueError: if it is not the checkpoint of a force field; when used, on elements that it was not trained on, on
+            periodic cells without a cutoff, and on lattice vectors that do not span them.
     """
 
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012 - ASE's name and type
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - ASE's name and type
 
     def __init__(self, checkpoint: str | Path | ForceField, dtype: torch.dtype = torch.float32):
         super().__init__()
@@ -56,19 +58,24 @@ class PonitaCalculator(Calculator):
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=all_changes) -> None:
         """ASE's entry point."""
         super().calculate(atoms, properties, system_changes)
-        if self.atoms.pbc.any():
-            raise ValueError(f"atoms must have no periodic cell, but pbc is {self.atoms.pbc}. Set atoms.pbc = False.")
         numbers = self.atoms.numbers
         if self._numbers is None or not np.array_equal(numbers, self._numbers):
             z = torch.from_numpy(numbers.astype(np.int64))
             self.field.check_trained(z)
             self._x, self._numbers, self._graphs = self.field.one_hot(z), numbers.copy(), None
         pos = torch.from_numpy(self.atoms.positions - self.atoms.positions.mean(0)).to(self._x)
-        if self._graphs is None or self.field.cutoff is not None:
+        if self._graphs is None or self.field.cutoff is not None or self.atoms.pbc.any():
             batch = torch.zeros(len(pos), dtype=torch.long, device=pos.device)
-            self._graphs = molecules(pos, self._x, batch, self.field.cutoff)
-        energy, forces = self.field.energy_and_forces(self._graphs._replace(pos=pos))
+            periodic = self.atoms.pbc.any()
+            cell = torch.from_numpy(self.atoms.cell.array)[None].to(self._x) if periodic else None
+            self._graphs = molecules(pos, self._x, batch, self.field.cutoff, cell, torch.from_numpy(self.atoms.pbc))
+        graphs = self._graphs._replace(pos=pos)
+        energy, forces = self.field.energy_and_forces(graphs)
         self.results = {"energy": float(energy), "forces": forces.cpu().numpy()}
+        if "stress" in properties:
+            if not self.atoms.pbc.all():
+                raise PropertyNotImplementedError("stress needs a cell that is periodic in all directions.")
+            self.results["stress"] = full_3x3_to_voigt_6_stress(self.field.stress(graphs)[0].cpu().numpy())
 
 
 class Run(NamedTuple):

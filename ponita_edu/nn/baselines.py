@@ -101,8 +101,11 @@ class EGNNLayer(nn.Module):
         edge_features: Float[Tensor, "edges features"],
         source: Tensor,
         target: Tensor,
+        offset: Float[Tensor, "edges dim"] | None = None,
     ) -> tuple[Float[Tensor, "nodes hidden"], Float[Tensor, "nodes dim"]]:
         difference = pos[target] - pos[source]
+        if offset is not None:
+            difference = difference - offset
         squared = difference.square().sum(-1, keepdim=True)
         message = self.edge(torch.cat((h[target], h[source], squared, edge_features), dim=-1))
         if self.coordinate is not None:
@@ -159,8 +162,9 @@ class EGNN(nn.Module):
         c = self.config
         check_fits(c, graphs, self.embed.weight)
         pos = graphs.pos
-        source, target = graphs.proper
-        edge_features = (pos[target] - pos[source]).square().sum(-1, keepdim=True)
+        (source, target), shift = graphs.proper
+        offset = None if shift is None else graphs.offsets(target, shift)
+        edge_features = graphs.vectors(source, target, shift).square().sum(-1, keepdim=True)
         features = [] if graphs.vec is None else [safe_norm(graphs.vec)]
         if c.edge_products:
             edge_features = torch.cat((edge_features, graphs.x[target] * graphs.x[source]), dim=-1)
@@ -169,7 +173,7 @@ class EGNN(nn.Module):
         h = torch.cat(features, dim=-1) if features else pos.new_zeros(len(pos), 0)
         h = self.embed(h if h.shape[1] else pos.new_ones(len(pos), 1))
         for layer in self.layers:
-            h, pos = layer(h, pos, graphs.vec, edge_features, source, target)
+            h, pos = layer(h, pos, graphs.vec, edge_features, source, target, offset)
 
         scalar = h[:, :0] if self.readout is None else self.readout(h)
         vector = (pos - graphs.pos)[:, None].expand(-1, c.vectors_out, -1)

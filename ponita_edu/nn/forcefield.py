@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor, nn
 
-from ponita_edu.data.edges import radius_edges
+from ponita_edu.data.edges import periodic_pairs, radius_edges
 from ponita_edu.data.graphs import Graphs
 
 
@@ -34,8 +34,19 @@ def one_hot(numbers: Int[Tensor, " atoms"], elements: Int[Tensor, " elements"]) 
 
 
 def molecules(pos: Float[Tensor, "nodes 3"], x: Float[Tensor, "nodes elements"], batch: Int[Tensor, " nodes"],
-              cutoff: float | None) -> Graphs:
-    """A batch of molecules, atoms joined up to the cutoff (Å), or all of them if it is None; self loops always."""
+              cutoff: float | None, cell: Float[Tensor, "graphs 3 3"] | None = None,
+              pbc: Bool[Tensor, "*#graphs #dim"] | bool = True) -> Graphs:
+    """A batch of molecules, atoms joined up to the cutoff (Å), or all of them if it is None; self loops always.
+
+    With a cell (lattice vectors as rows, Å) also images of atoms up to the cutoff, which must be given then.
+    """
+    if cell is not None:
+        if cutoff is None:
+            raise ValueError("cutoff must be a distance if there is a periodic cell, since images have no end, but is "
+                             "None. Train a force field with model.cutoff, or set pbc to False.")
+        none = torch.empty((2, 0), dtype=torch.long, device=pos.device)
+        open_ = Graphs(pos, x, none, batch, cell=cell, shift=none.new_empty(0, 3))
+        return open_.joined_by(periodic_pairs(pos, batch, cutoff, cell, pbc))
     edges = None if cutoff is None else radius_edges(pos, batch, cutoff)
     return Graphs(pos, x, edge_index=edges, batch=batch)
 
@@ -114,6 +125,27 @@ class ForceField(nn.Module):
             energy = self.network(graphs).scalar[:, 0]
             forces = -torch.autograd.grad(energy.sum(), graphs.pos, create_graph=create_graph)[0]
         return (energy, forces) if create_graph else (energy.detach(), forces.detach())
+
+    def stress(self, graphs: Graphs) -> Float64[Tensor, "graphs 3 3"]:
+        r"""How the energy grows with a strain of the cell and all in it, in eV/Å³.
+
+            sigma = 1/V dE/d epsilon,   x -> (1 + epsilon) x for atoms and lattice vectors,   at epsilon = 0
+
+        Symmetric for an invariant network; for a bundle with a fixed grid up to the grid's error, so it is made so.
+
+        Raises:
+            ValueError: without a cell of positive volume.
+        """
+        volume = None if graphs.cell is None else torch.linalg.det(graphs.cell.double()).abs()
+        if volume is None or not bool((volume > 0).all()):
+            raise ValueError("stress needs a cell of positive volume in each graph. Give all three lattice vectors.")
+        with torch.enable_grad():
+            strain = graphs.pos.new_zeros(graphs.num_graphs, 3, 3).requires_grad_()
+            moved = graphs.pos + torch.einsum("nij,nj->ni", strain[graphs.batch], graphs.pos)
+            cell = graphs.cell + graphs.cell @ strain.mT
+            energy = self.network(graphs._replace(pos=moved, cell=cell)).scalar.sum()
+            by_strain = torch.autograd.grad(energy, strain)[0].double() * self.scale
+        return (by_strain + by_strain.mT) / (2 * volume[:, None, None])
 
     def energy_and_forces(self, graphs: Graphs) -> tuple[Float64[Tensor, " graphs"], Float64[Tensor, "nodes 3"]]:
         """Energies in eV and forces in eV/Å, in float64 (computed in the network's precision, then scaled)."""

@@ -27,8 +27,8 @@ class Points(NamedTuple):
 
 def positions(graphs: Graphs, share: bool = False) -> Points:
     """Points are positions: the attribute of a pair is its distance |r|, complete for R^n."""
-    source, target, loops = _edges_of(graphs, share)
-    distance = safe_norm(graphs.pos[source] - graphs.pos[target])
+    source, target, loops, shift = _edges_of(graphs, share)
+    distance = safe_norm(graphs.vectors(source, target, shift))
     attributes = _with_condition(distance[:, None], graphs, source)
     return Points(graphs.x, source, target, attributes, distance, loops=loops)
 
@@ -39,11 +39,11 @@ def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: s
     Separable: attributes of pairs with equal orientation, [edges, N, 2]. Full: of all pairs, [edges, N, N, A], the
     receiver's orientation first.
     """
-    source, target, loops = _edges_of(graphs, share)
+    source, target, loops, shift = _edges_of(graphs, share)
     features = scalar_to_sphere(graphs.x, ori)
     if graphs.vec is not None:
         features = torch.cat((features, vector_to_sphere(graphs.vec, ori)), dim=-1)
-    r = graphs.pos[source] - graphs.pos[target]
+    r = graphs.vectors(source, target, shift)
     if conv == "separable":
         named = spatial_invariants(r[:, None], ori)
     else:
@@ -58,6 +58,8 @@ def edges(graphs: Graphs, radius: float | None) -> Points:
     Point k sends to point m if their positions are the same node, or joined by an edge of the graph (with a radius:
     if they are at most that far apart). Edges of length 0 have no direction, so they make no point; they still join.
     """
+    if graphs.cell is not None:
+        raise ValueError("graphs have a periodic cell, which space 'edges' does not know. Use 'bundle' or 'positions'.")
     joined = proper = without_self_loops(graphs.edge_index)
     r = graphs.pos[proper[0]] - graphs.pos[proper[1]]
     length = safe_norm(r)
@@ -100,13 +102,13 @@ def full_attributes(name: str, r: Float[Tensor, "*#pairs dim"], ori_t: Float[Ten
     return torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], dim=-1)
 
 
-def _edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def _edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     # With share: each pair of neighbours once. The sender's condition must not tell the two directions apart.
     mutual = graphs.mutual if share else None
     if mutual is not None and graphs.cond is not None:
         if not torch.equal(graphs.cond[mutual.source], graphs.cond[mutual.target]):
             mutual = None
-    return (graphs.source, graphs.target, None) if mutual is None else mutual
+    return (graphs.source, graphs.target, None, graphs.shift) if mutual is None else mutual
 
 
 def _with_condition(attributes: Tensor, graphs: Graphs, sender: Tensor) -> Tensor:

@@ -170,8 +170,8 @@ class Steerable(nn.Module):
         if graphs.dim != 3:
             raise ValueError(f"graphs must lie in 3D for a steerable network, but lie in {graphs.dim}D. Use EGNN, or "
                              "Ponita with dim=2.")
-        source, target = graphs.proper
-        r = graphs.pos[source] - graphs.pos[target]
+        (source, target), shift = graphs.proper
+        r = graphs.vectors(source, target, shift)
         distance = safe_norm(r)
         basis = self.basis(distance[:, None], None if c.radius is None else cutoff_window(distance, c.radius))
         bent = r * (1 + r.square().sum(-1, keepdim=True)).rsqrt()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ponita_edu import cli
-from ponita_edu.nn.forcefield import ForceField, one_hot, shift_and_scale
+from ponita_edu.nn.forcefield import ForceField, molecules, one_hot, shift_and_scale
 from ponita_edu.tasks import md17
 from ponita_edu.tasks.md17_config import Md17Model
 from ponita_edu.tasks.nbody import build as build_nbody
@@ -118,8 +118,10 @@ def test_calculator_refuses(trained, tmp_path):
         vibrations(atoms, tmp_path / "vib")
     atoms.set_cell([9, 9, 9])
     atoms.pbc = True
-    with pytest.raises(ValueError, match="no periodic cell"):
+    with pytest.raises(ValueError, match=r"cutoff must be a distance.*None.*pbc"):
         atoms.get_potential_energy()
+    with pytest.raises(ValueError, match="stress needs a cell"):
+        atoms.calc.field.stress(molecules(torch.zeros(1, 3), torch.ones(1, 2), torch.zeros(1, dtype=torch.long), None))
     with pytest.raises(ValueError, match=r"elements \[6\]"):
         ase.Atoms("CH", positions=[[0, 0, 0], [1, 0, 0]], calculator=PonitaCalculator(trained)).get_forces()
 

@@ -9,7 +9,7 @@ import torch
 from clouds import cloud
 
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
-from ponita_edu.data.edges import complete_edges, radius_edges
+from ponita_edu.data.edges import complete_edges, periodic_pairs, radius_edges
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import Grid, Motion, make_grid
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
@@ -52,6 +52,14 @@ def as_arrays(state):
 
 def graph_with(**changes):
     return lambda: Graphs(**dict(pos=POS, x=X) | changes)
+
+
+NO_EDGES, CELL = torch.empty((2, 0), dtype=torch.long), 4 * torch.eye(3)[None]
+PERIODIC = dict(edge_index=NO_EDGES, cell=CELL, shift=NO_EDGES.new_empty(0, 3))
+
+
+def in_cell(radius=2.0, cell=CELL, pos=POS, batch=BATCH, pbc=True):
+    return lambda: periodic_pairs(pos, batch, radius, cell, pbc)
 
 
 def config_with(**changes):
@@ -115,6 +123,34 @@ GRAPHS = {
     "order not whole numbers": (lambda: good().permuted(torch.ones(3)),
                                 r"order .* torch\.int64.* torch\.float32.*long"),
     "collate nothing": (lambda: collate([]), r"graphs .* at least one graph.* empty.*[Cc]heck"),
+    "cell without shift": (graph_with(cell=CELL), r"cell and shift must be given together.*shift.*periodic_pairs"),
+    "shift without cell": (graph_with(shift=PERIODIC["shift"]), r"cell and shift must be given.*missing is cell"),
+    "cell of another shape": (graph_with(**PERIODIC | {"cell": CELL[0]}),
+                              r"cell must have shape \[1, 3, 3\], but is \[3, 3"),
+    "cell not finite": (graph_with(**PERIODIC | {"cell": CELL * NAN}), r"cell must be finite"),
+    "cell of another dtype": (graph_with(**PERIODIC | {"cell": CELL.double()}), r"cell must have the dtype of pos"),
+    "shift of real numbers": (graph_with(**PERIODIC | {"shift": torch.zeros(0, 3)}), r"shift must be .*int64.*float32"),
+    "shift of other edges": (graph_with(**PERIODIC | {"shift": torch.zeros(2, 3).long()}),
+                             r"shift must have shape \[0, 3"),
+    "collate with and without cell": (lambda: collate([good(), Graphs(POS, X, **PERIODIC)]),
+                                      r"graphs must all have cell or all lack it"),
+    "pairs without shift": (lambda: Graphs(POS, X, **PERIODIC).joined_by(good().mutual), r"pairs must have shifts"),
+    "pairs with shift": (lambda: good().joined_by(in_cell()()), r"pairs must not have shifts.*no cell"),
+    "lifted edges in a cell": (lambda: small(space="edges")(Graphs(POS, X, **PERIODIC).joined_by(in_cell()())),
+                               r"periodic cell.*'edges'.*'bundle' or 'positions'"),
+    "cutoff 0 in a cell": (in_cell(0.0), r"radius must be a positive, finite number.*0\.0"),
+    "cutoff negative in a cell": (in_cell(-1), r"radius must be a positive, finite number.*-1"),
+    "cutoff nan in a cell": (in_cell(NAN), r"radius must be a positive, finite number.*nan"),
+    "cutoff inf in a cell": (in_cell(float("inf")), r"radius must be a positive, finite number.*inf"),
+    "search in a flat cell": (in_cell(cell=torch.tensor([[[1.0, 0, 0], [0, 1, 0], [1, 1, 0]]])),
+                              r"cell must have independent lattice vectors.*graph 0.*pbc"),
+    "search in no cell": (in_cell(cell=torch.zeros(1, 3, 3)), r"cell must have independent lattice vectors"),
+    "search in a cell of nan": (in_cell(cell=CELL * NAN), r"cell must be finite"),
+    "search in a cell of one shape": (in_cell(cell=CELL[0]), r"cell must be a tensor \[graphs, 3, 3\].*cell\[None\]"),
+    "search at nan": (in_cell(pos=POS * NAN), r"pos must be finite"),
+    "search with too few cells": (in_cell(batch=torch.tensor([0, 1, 1])), r"cell must have a row for each of the 2"),
+    "search with four flags": (in_cell(pbc=torch.ones(4, dtype=torch.bool)), r"pbc must be True.*\[1, 3\].*\[4\]"),
+    "search in another unit": (in_cell(cell=1e-3 * CELL), r"radius 2.0 would give some .*pairs.*unit of length"),
     "collate with and without vec": (lambda: collate([good(), Graphs(POS, X, vec=POS[:, None])]),
                                      r"graphs .* vec or all lack it.*zeros"),
     "collate dims": (lambda: collate([good(), Graphs(POS[:, :2], X)]), r"graphs must agree in dimension.*dim 3.*dim 2"),
