@@ -6,9 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ponita_edu.nn.blocks import edge_sum, in_blocks
-
-SMALL_GRID = 8  # up to so many orientations one product is quicker than a matrix product for each channel
+from ponita_edu.nn.blocks import edge_sum, fiber_sum, in_blocks, ways
 
 
 class Pairs(NamedTuple):
@@ -30,6 +28,7 @@ class Pairs(NamedTuple):
     loops: Int[Tensor, " loops"] | None = None
     loop_basis: Float[Tensor, "*loops basis"] | None = None
     antipodes: Int[Tensor, " N"] | None = None
+    graphs: int = 1  # of the batch
 
 
 class SpatialConv(nn.Module):
@@ -55,22 +54,18 @@ class SpatialConv(nn.Module):
         kernel = in_blocks(self.kernel, pairs.basis)
         if self.key_transform is not None:
             kernel = kernel * self._attention(h, pairs)
-        return edge_sum(kernel, h, pairs.source[None], pairs.target[None])
+        return edge_sum(kernel, h, ways(pairs.source[None], pairs.target[None], h, graphs=pairs.graphs))
 
     def _shared(self, h: Tensor, pairs: Pairs) -> Tensor:
         # One kernel for both directions of an edge, one for all self loops: the same sum with half the kernels.
         there, back = pairs.source, pairs.target
-        kernel = in_blocks(self.kernel, pairs.basis)
-        if pairs.antipodes is None:
-            y = edge_sum(kernel, h, torch.stack((there, back)), torch.stack((back, there)))
-        else:  # what goes back does so at -o: rows n to 2 n - 1 are the points with their orientations turned
-            n = len(h)
-            both = torch.cat((h, h.index_select(1, pairs.antipodes)))
-            both = edge_sum(kernel, both, torch.stack((there, back + n)), torch.stack((back, there + n)))
-            y = both[:n] + both[n:].index_select(1, pairs.antipodes)
+        both = ways(torch.stack((there, back)), torch.stack((back, there)), h, pairs.antipodes, pairs.graphs)
+        y = edge_sum(in_blocks(self.kernel, pairs.basis), h, both)
         kernel = self.kernel(pairs.loop_basis)
         if kernel.dim() == 2 and h.dim() == 3:
             kernel = kernel[:, None]  # the same for all orientations
+        if not h.is_cuda and torch.equal(pairs.loops, torch.arange(len(h))):
+            return torch.addcmul(y, kernel, h)
         return y.index_add(0, pairs.loops, kernel * h.index_select(0, pairs.loops))
 
     def _attention(self, h: Tensor, pairs: Pairs) -> Float[Tensor, "edges *N 1"]:
@@ -93,9 +88,7 @@ class FiberConv(nn.Module):
 
     def forward(self, y: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
         kernel = self.kernel(pairs.fiber_basis) * pairs.weights[:, None]
-        if len(kernel) <= SMALL_GRID:
-            return (kernel * y[:, None]).sum(2)
-        return torch.einsum("poc,noc->npc", kernel, y)
+        return fiber_sum(kernel, y)
 
 
 class PointConv(nn.Module):

@@ -144,7 +144,7 @@ class Ponita(nn.Module):
             window = cutoff_window(points.distance, self.config.radius)
             window = window.reshape(-1, *[1] * (points.attributes.dim() - 2)).expand(points.attributes.shape[:-1])
         basis = self.basis(points.attributes, window)
-        pairs = Pairs(points.source, points.target, basis)
+        pairs = Pairs(points.source, points.target, basis, graphs=graphs.num_graphs)
         if points.loops is not None:
             origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0
             if graphs.cond is not None:  # but not the condition

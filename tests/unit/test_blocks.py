@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from clouds import F64, answers, hard_batch, shaken
+from clouds import F64, answers, cloud, hard_batch, shaken
 
+from ponita_edu.data.graphs import collate
 from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig, blocks
 
@@ -23,6 +24,12 @@ def case(kind, dtype=F64):
     config = PonitaConfig(2, hidden=8, basis=8, layers=2, widening=2, **SETTINGS[kind])
     model = Ponita(config, make_grid("octahedron") if config.space == "bundle" else None, seed=0).to(dtype)
     return shaken(model), hard_batch(3, kind != "directed", config.vectors_in).to(dtype)
+
+
+def equal_graphs(vectors, mutual=True):
+    """Three graphs of four nodes with the same edges, and two loops in each."""
+    edges = [(0, 1), (1, 0), (2, 1), (1, 2), (0, 0), (2, 2), (3, 0), *([(0, 3)] if mutual else [])]
+    return collate([cloud(4, 3, seed, edges=edges, vectors=vectors) for seed in range(3)])
 
 
 def misfit(a, b):
@@ -45,22 +52,71 @@ def test_the_comparison_notices_a_lost_direction_in_the_derivative(monkeypatch):
     model, graphs = case("bundle")
     whole = answers(model, graphs)
     kept = blocks._EdgeProduct.apply
-    monkeypatch.setattr(blocks._EdgeProduct, "apply", lambda h, g, into, out: kept(h, g, into[:1], out[:1]))
+    monkeypatch.setattr(blocks._EdgeProduct, "apply",
+                        lambda h, g, along: kept(h, g, along._replace(into=along.into[:1], out=along.out[:1])))
     assert misfit(whole, answers(model, graphs)) > 1e-3
 
 
-def test_edge_sums_are_what_they_say_and_pass_gradgradcheck():
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_slices_of_equal_graphs_change_no_value_and_no_derivative(monkeypatch, kind, dtype):
+    model, _ = case(kind, dtype)
+    graphs = equal_graphs(model.config.vectors_in, kind != "directed").to(dtype)
+    taken, kept = [], blocks.ways
+    monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken.append(kept(*a, **k)) or taken[-1])
+    answer = {}
+    for blocks_of, monkeypatched in (("slices", 1), ("gathered", 10**9)):
+        monkeypatch.setattr(blocks, "SLICED", monkeypatched)
+        answer[blocks_of] = answers(model, graphs)
+    assert misfit(*answer.values()) < BOUND[dtype]
+    if kind not in ("full", "edges"):  # the full convolution sums by itself; edges as points have indices of their own
+        assert [along.step for along in taken] == [4, 4, 0, 0]
+    if taken and taken[0].step and dtype == F64:  # negative control: senders of other edges
+        monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken[0]._replace(
+            into=taken[0].into.unflatten(-1, (3, -1)).roll(1, -1).flatten(-2)))
+        assert misfit(answer["gathered"], answers(model, graphs)) > 1e-3
+
+
+def test_batches_of_unequal_graphs_are_gathered(monkeypatch):
+    monkeypatch.setattr(blocks, "SLICED", 1)
+    there = torch.tensor([[0, 1, 3, 4, 6, 7]]), torch.tensor([[1, 2, 4, 5, 7, 8]])
+    h = torch.zeros(9, 2)
+    assert blocks.ways(*there, h, graphs=3).step == 3
+    assert blocks.ways(there[0], there[1].flip(1), h, graphs=3).step == 0  # another edge in each graph
+    assert blocks.ways(there[0][:, :5], there[1][:, :5], h, graphs=3).step == 0
+    assert blocks.ways(*there, h, graphs=1).step == 0
+    assert blocks.ways(there[0][:, :0], there[1][:, :0], h, graphs=3).step == 0
+
+
+def test_fiber_sums_are_what_they_say_and_pass_gradgradcheck():
     random = torch.Generator().manual_seed(0)
-    kernel, h = torch.randn(4, 2, 3, generator=random, dtype=F64), torch.randn(3, 2, 3, generator=random, dtype=F64)
-    into, out = torch.tensor([[0, 0, 1, 2], [2, 2, 0, 1]]), torch.tensor([[1, 2, 2, 1], [0, 0, 1, 0]])
+    kernel, y = torch.randn(4, 3, 2, generator=random, dtype=F64), torch.randn(5, 3, 2, generator=random, dtype=F64)
+    torch.testing.assert_close(blocks.fiber_sum(kernel, y), torch.einsum("poc,noc->npc", kernel, y))
+    inputs = kernel.requires_grad_(), y.requires_grad_()
+    assert torch.autograd.gradcheck(blocks.fiber_sum, inputs)
+    assert torch.autograd.gradgradcheck(blocks.fiber_sum, inputs)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("sliced", [1, 10**9], ids=["sliced", "gathered"])
+def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced, turned):
+    monkeypatch.setattr(blocks, "SLICED", sliced)
+    random = torch.Generator().manual_seed(0)
+    kernel, h = torch.randn(4, 2, 3, generator=random, dtype=F64), torch.randn(6, 2, 3, generator=random, dtype=F64)
+    into, out = torch.tensor([[0, 0, 3, 3], [2, 1, 5, 4]]), torch.tensor([[1, 2, 4, 5], [0, 0, 3, 3]])
+    turn = torch.tensor([1, 0]) if turned else None
+    along = blocks.ways(into, out, h, turn, graphs=2)
+    assert along.step == (3 if sliced == 1 else 0)
     wanted = torch.zeros_like(h)
     for way in range(2):
         for edge in range(4):
-            wanted[out[way, edge]] += kernel[edge] * h[into[way, edge]]
-    torch.testing.assert_close(blocks.edge_sum(kernel, h, into, out), wanted)
+            for o in range(2):
+                at = 1 - o if turned and way else o
+                wanted[out[way, edge], at] += kernel[edge, o] * h[into[way, edge], at]
+    torch.testing.assert_close(blocks.edge_sum(kernel, h, along), wanted)
     inputs = kernel.requires_grad_(), h.requires_grad_()
-    assert torch.autograd.gradcheck(lambda k, x: blocks.edge_sum(k, x, into, out), inputs)
-    assert torch.autograd.gradgradcheck(lambda k, x: blocks.edge_sum(k, x, into, out), inputs)
+    assert torch.autograd.gradcheck(lambda k, x: blocks.edge_sum(k, x, along), inputs)
+    assert torch.autograd.gradgradcheck(lambda k, x: blocks.edge_sum(k, x, along), inputs)
 
 
 def kept_bytes(model, graphs):
