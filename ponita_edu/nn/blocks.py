@@ -59,8 +59,7 @@ class Ways(NamedTuple):
     into: Int[Tensor, "ways edges"]
     out: Int[Tensor, "ways edges"]
     turn: Int[Tensor, " N"] | None  # its own inverse: -o for each o
-    step: int  # nodes of each graph if every graph of the batch repeats the edges of the first one, else 0
-    first: int  # edges of the first graph
+    graphs: int  # of a batch in which each repeats the edges of the first; 0: do not use that
 
     def reversed(self) -> "Ways":
         return self._replace(into=self.out, out=self.into)
@@ -68,15 +67,15 @@ class Ways(NamedTuple):
 
 def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Float[Tensor, "points *N channels"],
          turn: Int[Tensor, " N"] | None = None, graphs: int = 1) -> Ways:
-    """The ways for ``h``; slices are for a batch of several ``graphs`` with equal edges, and enough numbers in each."""
-    first = into.shape[1] // graphs
-    if 1 < graphs and first * graphs == into.shape[1] > 0 and not h.is_cuda and graphs * h[0].numel() >= SLICED:
-        both = torch.stack((into, out)).unflatten(-1, (graphs, first))
-        steps = both[:, :, 1:] - both[:, :, :-1]
-        step = int(steps[0, 0, 0, 0])
-        if step > 0 and bool((steps == step).all()):
-            return Ways(into, out, turn, step, first)
-    return Ways(into, out, turn, 0, first)
+    """The ways for ``h``, points of ``graphs`` graphs, which repeat their edges if they do and it pays."""
+    equal = graphs > 1 and not h.is_cuda and into.shape[1] > 0 and graphs * h[0].numel() >= SLICED
+    if equal and into.shape[1] % graphs == len(h) % graphs == 0:
+        each = torch.stack((into, out)).unflatten(-1, (graphs, -1))
+        offset = len(h) // graphs * torch.arange(graphs)[:, None]
+        equal = torch.equal(each, each[:, :, :1] + offset) and int(each[:, :, 0].max()) < len(h) // graphs
+    else:
+        equal = False
+    return Ways(into, out, turn, graphs if equal else 0)
 
 
 def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "points *N channels"], along: Ways
@@ -85,8 +84,8 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
 
     One kernel may serve an edge in several ways. With a turn T the second way gives kernel[e, o] h[into, T o] to
     y[out, T o]. The derivative by the kernel is the product of what the edge joins, and that product's derivative is
-    such a sum again. Where the graphs of a batch have equal edges, all that are first (second, ...) in their graph are
-    taken at once, from slices; else in blocks, by gathering.
+    such a sum again. Where the graphs of a batch have equal edges, an edge of all graphs is one slice; else edges are
+    gathered in blocks.
     """
     return _EdgeSum.apply(kernel, h, along)
 
@@ -96,15 +95,15 @@ class _EdgeSum(Function):
     def forward(ctx, kernel, h, along):
         ctx.save_for_backward(kernel, h)
         ctx.along = along
-        sides, y = _sides(h, along.turn), [torch.zeros_like(h) for _ in range(1 if along.turn is None else 2)]
-        for at, part in _at(kernel, along):
-            for w, (i, o) in enumerate(at):
-                source, total = sides[min(w, len(y) - 1)], y[min(w, len(y) - 1)]
-                if along.step:
-                    total[o].addcmul_(source[i], kernel[part])
+        given = _sides(h, along)
+        taken = [torch.zeros_like(h) for _ in given]
+        for edges, joined in _parts(kernel, along, given, taken):
+            for a, b, i, o in joined:
+                if along.graphs:
+                    b[o].addcmul_(a[i], edges)
                 else:
-                    total.index_add_(0, o, source.index_select(0, i).mul_(kernel[part]))
-        return y[0] if along.turn is None else y[0].add_(y[1].index_select(1, along.turn))
+                    b.index_add_(0, o, a.index_select(0, i).mul_(edges))
+        return taken[0] if along.turn is None else taken[0].add_(taken[1].index_select(1, along.turn))
 
     @staticmethod
     def backward(ctx, grad):
@@ -121,15 +120,13 @@ class _EdgeProduct(Function):
         ctx.save_for_backward(h, g)
         ctx.along = along
         product = h.new_empty(along.into.shape[1], *h.shape[1:])
-        h_sides, g_sides = _sides(h, along.turn), _sides(g, along.turn)
-        for at, part in _at(product, along):
-            for w, (i, o) in enumerate(at):
-                a, b = h_sides[min(w, len(h_sides) - 1)], g_sides[min(w, len(h_sides) - 1)]
-                a, b = (a[i], b[o]) if along.step else (a.index_select(0, i), b.index_select(0, o))
-                if w == 0:
-                    torch.mul(a, b, out=product[part])
+        for edges, joined in _parts(product, along, _sides(h, along), _sides(g, along)):
+            for k, (a, b, i, o) in enumerate(joined):
+                a, b = (a[i], b[o]) if along.graphs else (a.index_select(0, i), b.index_select(0, o))
+                if k == 0:
+                    torch.mul(a, b, out=edges)
                 else:
-                    product[part].addcmul_(a, b)
+                    edges.addcmul_(a, b)
         return product
 
     @staticmethod
@@ -140,21 +137,25 @@ class _EdgeProduct(Function):
                 _EdgeSum.apply(grad, h, along) if by_g else None, None)
 
 
-def _sides(h: Tensor, turn: Tensor | None) -> tuple[Tensor, ...]:
-    return (h,) if turn is None else (h, h.index_select(1, turn))
+def _sides(h: Tensor, along: Ways) -> list[Tensor]:
+    # what each way finds at the points
+    return [h] if along.turn is None else [h, h.index_select(1, along.turn)]
 
 
-def _at(x: Tensor, along: Ways) -> Iterator[tuple[list, slice]]:
-    # per part of the edges: where each way takes from and gives to, and which edges they are
-    if along.step:
-        last = along.into.shape[1] // along.first * along.step
-        pairs = torch.stack((along.into[:, :along.first], along.out[:, :along.first]), -1).transpose(0, 1).tolist()
-        for edge, at in enumerate(pairs):
-            yield [tuple(slice(k, k + last, along.step) for k in pair) for pair in at], slice(edge, None, along.first)
-    else:
+def _parts(x: Tensor, along: Ways, given: list[Tensor], taken: list[Tensor]) -> Iterator[tuple[Tensor, list[tuple]]]:
+    # parts of x, and for each way the points on either side with where to look: a slice for each edge, else indices
+    into, out = along.into, along.out
+    if along.graphs:
+        into, out = (a[:, : len(x) // along.graphs].tolist() for a in (into, out))
+        x, *sides = (a.unflatten(0, (along.graphs, -1)).unbind(1) for a in (x, *given, *taken))
+        given, taken = sides[: len(given)], sides[len(given):]
+        parts = ((edges, k) for k, edges in enumerate(x))
+    else:  # so that a part has at most ROWS rows of channels
         step = len(x) if x.is_cuda else max(1, ROWS // max(1, x[:1].numel() // x.shape[-1]))
-        for part in (slice(k, k + step) for k in range(0, len(x), max(step, 1))):
-            yield list(zip(along.into[:, part], along.out[:, part], strict=True)), part
+        parts = ((x[k : k + step], slice(k, k + step)) for k in range(0, len(x), max(step, 1)))
+    last = len(given) - 1
+    for edges, k in parts:
+        yield edges, [(given[min(w, last)], taken[min(w, last)], into[w][k], out[w][k]) for w in range(len(into))]
 
 
 def fiber_sum(kernel: Float[Tensor, "N M channels"], y: Float[Tensor, "points M channels"]

@@ -70,8 +70,8 @@ def test_slices_of_equal_graphs_change_no_value_and_no_derivative(monkeypatch, k
         answer[blocks_of] = answers(model, graphs)
     assert misfit(*answer.values()) < BOUND[dtype]
     if kind not in ("full", "edges"):  # the full convolution sums by itself; edges as points have indices of their own
-        assert [along.step for along in taken] == [4, 4, 0, 0]
-    if taken and taken[0].step and dtype == F64:  # negative control: senders of other edges
+        assert [along.graphs for along in taken] == [3, 3, 0, 0]
+    if taken and taken[0].graphs and dtype == F64:  # negative control: senders of other edges
         monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken[0]._replace(
             into=taken[0].into.unflatten(-1, (3, -1)).roll(1, -1).flatten(-2)))
         assert misfit(answer["gathered"], answers(model, graphs)) > 1e-3
@@ -81,11 +81,11 @@ def test_batches_of_unequal_graphs_are_gathered(monkeypatch):
     monkeypatch.setattr(blocks, "SLICED", 1)
     there = torch.tensor([[0, 1, 3, 4, 6, 7]]), torch.tensor([[1, 2, 4, 5, 7, 8]])
     h = torch.zeros(9, 2)
-    assert blocks.ways(*there, h, graphs=3).step == 3
-    assert blocks.ways(there[0], there[1].flip(1), h, graphs=3).step == 0  # another edge in each graph
-    assert blocks.ways(there[0][:, :5], there[1][:, :5], h, graphs=3).step == 0
-    assert blocks.ways(*there, h, graphs=1).step == 0
-    assert blocks.ways(there[0][:, :0], there[1][:, :0], h, graphs=3).step == 0
+    assert blocks.ways(*there, h, graphs=3).graphs == 3
+    assert blocks.ways(there[0], there[1].flip(1), h, graphs=3).graphs == 0  # another edge in each graph
+    assert blocks.ways(there[0][:, :5], there[1][:, :5], h, graphs=3).graphs == 0
+    assert blocks.ways(*there, h, graphs=1).graphs == 0
+    assert blocks.ways(there[0][:, :0], there[1][:, :0], h, graphs=3).graphs == 0
 
 
 def test_fiber_sums_are_what_they_say_and_pass_gradgradcheck():
@@ -106,7 +106,7 @@ def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced,
     into, out = torch.tensor([[0, 0, 3, 3], [2, 1, 5, 4]]), torch.tensor([[1, 2, 4, 5], [0, 0, 3, 3]])
     turn = torch.tensor([1, 0]) if turned else None
     along = blocks.ways(into, out, h, turn, graphs=2)
-    assert along.step == (3 if sliced == 1 else 0)
+    assert along.graphs == (2 if sliced == 1 else 0)
     wanted = torch.zeros_like(h)
     for way in range(2):
         for edge in range(4):
