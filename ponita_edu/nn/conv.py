@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ponita_edu.nn.blocks import edge_sum, fiber_sum, in_blocks, ways
+from ponita_edu.nn.chunks import Chunks
 
 
 class Pairs(NamedTuple):
@@ -29,6 +30,7 @@ class Pairs(NamedTuple):
     loop_basis: Float[Tensor, "*loops basis"] | None = None
     antipodes: Int[Tensor, " N"] | None = None
     graphs: int = 1  # of the batch
+    chunks: Chunks | None = None  # if given, these edges too, and only the loops are listed here
 
 
 class SpatialConv(nn.Module):
@@ -49,6 +51,8 @@ class SpatialConv(nn.Module):
         self.query_transform = nn.Linear(channels, 128) if attention else None
 
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
+        if pairs.chunks is not None:
+            return self.forward(h, pairs._replace(chunks=None)) + pairs.chunks.sum(self, h)
         if pairs.loops is not None:
             return self._shared(h, pairs)
         kernel = in_blocks(self.kernel, pairs.basis)

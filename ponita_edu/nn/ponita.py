@@ -10,6 +10,7 @@ from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.invariants import orientation_invariants
 from ponita_edu.nn import spaces
 from ponita_edu.nn.blocks import in_blocks
+from ponita_edu.nn.chunks import Chunks
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
@@ -22,6 +23,7 @@ class Block(nn.Module):
 
     def __init__(self, conv: nn.Module, channels: int, widening: int, layer_scale: float | None):
         super().__init__()
+        self.recompute = False
         self.conv = conv
         self.norm = nn.LayerNorm(channels)
         self.linear_1 = nn.Linear(channels, widening * channels)
@@ -29,7 +31,7 @@ class Block(nn.Module):
         self.layer_scale = None if layer_scale is None else nn.Parameter(torch.full((channels,), layer_scale))
 
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
-        update = in_blocks(self._update, self.conv(h, pairs))
+        update = in_blocks(self._update, self.conv(h, pairs), self.recompute)
         return h + (update if self.layer_scale is None else self.layer_scale * update)
 
     def _update(self, rows: Float[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels"]:
@@ -81,19 +83,40 @@ class Ponita(nn.Module):
         if grid is not None and not on_bundle:
             raise ValueError(f"grid is only for space 'bundle', but space is {c.space!r}. Leave it out.")
         self.share_classes = True
-        self._recompute = False
+        self._recompute, self._edge_chunk = False, None
         self._grid: Grid | None = None
         self.register_buffer("antipodes", None, persistent=False)
         if on_bundle:
             default = make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)
             self.set_grid(default if grid is None else grid)
 
-    def recompute(self, on: bool = True) -> None:
+    def recompute(self, on: bool = True, edge_chunk: int | None = None) -> None:
         """Keep only each block's input and the kernel basis, and make the rest again in the backward pass.
 
         Less memory for about a third more time; outputs and derivatives do not change.
+
+        Args:
+            edge_chunk: keep nothing of the edges at all, and never have more than so many of them in work: memory is
+                then that of the nodes, however many edges there are. The basis is made anew for every layer, so it
+                takes about 2.5 times the time. For large systems: 1000 is a good number.
+
+        Raises:
+            ValueError: if ``edge_chunk`` is no positive whole number, or the network has no such sums: a full
+                convolution, attention, lifted edges.
         """
-        self._recompute = self.basis.recompute = on
+        c = self.config
+        if edge_chunk is not None:
+            if isinstance(edge_chunk, bool) or not isinstance(edge_chunk, int) or edge_chunk < 1 or not on:
+                raise ValueError(f"edge_chunk must be None or a whole number of at least 1, with on=True, but is "
+                                 f"{edge_chunk!r} with on={on}. Use for example 1000.")
+            if c.conv == "full" or c.attention or c.space == "edges":
+                raise ValueError("edge_chunk is for separable convolutions on the bundle or on positions, without "
+                                 f"attention, but the network has conv {c.conv!r}, space {c.space!r}, attention "
+                                 f"{c.attention}. Leave it out.")
+        self._recompute = self.basis.recompute = on and edge_chunk is None
+        self._edge_chunk = edge_chunk
+        for block in self.blocks:
+            block.recompute = edge_chunk is not None
 
     @property
     def grid(self) -> Grid | None:
@@ -138,18 +161,13 @@ class Ponita(nn.Module):
 
     def forward(self, graphs: Graphs) -> Prediction:
         check_fits(self.config, graphs, self.embed.weight)
-        points = self._lift(graphs)
-        window = None
-        if self.config.radius is not None:
-            window = cutoff_window(points.distance, self.config.radius)
-            window = window.reshape(-1, *[1] * (points.attributes.dim() - 2)).expand(points.attributes.shape[:-1])
-        basis = self.basis(points.attributes, window)
-        pairs = Pairs(points.source, points.target, basis, graphs=graphs.num_graphs)
-        if points.loops is not None:
-            origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0
-            if graphs.cond is not None:  # but not the condition
-                origin = torch.cat((origin[1:].expand(len(points.loops), -1), graphs.cond[points.loops]), dim=-1)
-            pairs = pairs._replace(loops=points.loops, loop_basis=self.basis(origin), antipodes=self.antipodes)
+        chunks, rest = None, graphs
+        if self._edge_chunk is not None:
+            chunks = Chunks(graphs, self._edge_chunk, self._shares, lambda few: self._pairs(self._lift(few), few),
+                            self.basis)
+            rest = chunks.rest
+        points = self._lift(rest)
+        pairs = self._pairs(points, rest)._replace(chunks=chunks)
         if self._grid is not None:
             fiber = None
             if self.fiber_basis is not None:
@@ -166,6 +184,20 @@ class Ponita(nn.Module):
         used = hidden if self.config.readout == "mean" else hidden[-1:]
         signal = sum(readout(h) for readout, h in zip(self.readouts, used, strict=True)) / len(used)
         return self._project(signal, points, graphs)
+
+    def _pairs(self, points: spaces.Points, graphs: Graphs) -> Pairs:
+        window = None
+        if self.config.radius is not None:
+            window = cutoff_window(points.distance, self.config.radius)
+            window = window.reshape(-1, *[1] * (points.attributes.dim() - 2)).expand(points.attributes.shape[:-1])
+        basis = self.basis(points.attributes, window)
+        pairs = Pairs(points.source, points.target, basis, graphs=graphs.num_graphs)
+        if points.loops is not None:
+            origin = points.attributes.new_zeros(self.config.num_attributes)  # all attributes vanish at r = 0
+            if graphs.cond is not None:  # but not the condition
+                origin = torch.cat((origin[1:].expand(len(points.loops), -1), graphs.cond[points.loops]), dim=-1)
+            pairs = pairs._replace(loops=points.loops, loop_basis=self.basis(origin), antipodes=self.antipodes)
+        return pairs
 
     def calibrate(self, graphs: Graphs) -> Float[Tensor, "layers steps"]:
         """Rescale the kernels of every block so that its steps keep the scale of their input on this batch. Once.
@@ -201,14 +233,19 @@ class Ponita(nn.Module):
                 module.kernel.weight.data.mul_(sd_in / sd_out)
         return torch.stack([torch.stack([stds[b[0]][0]] + [stds[m][1] for m in b]) for b in steps])
 
+    @property
+    def _shares(self) -> bool:
+        c = self.config
+        return (self.share_classes and not c.attention and c.conv == "separable"
+                and (c.space == "positions" or self.antipodes is not None))
+
     def _lift(self, graphs: Graphs) -> spaces.Points:
         c = self.config
         if c.space == "positions":
-            return spaces.positions(graphs, share=self.share_classes and not c.attention)
+            return spaces.positions(graphs, self._shares)
         if c.space == "edges":
             return spaces.edges(graphs, c.radius)
-        share = (self.share_classes and not c.attention and c.conv == "separable" and self.antipodes is not None)
-        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, share)
+        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, self._shares)
 
     def _project(self, signal: Tensor, points: spaces.Points, graphs: Graphs) -> Prediction:
         scalar, vector = signal.split((self.config.scalars_out, self.config.vectors_out), dim=-1)
