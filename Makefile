@@ -7,7 +7,7 @@ HOLD = 'soupsieve<3'
 BIN = $(VENV)/bin
 STAGES = lint unit bad_input notebooks browser
 
-.PHONY: venv lab test $(STAGES) bench lock clean
+.PHONY: venv lab test $(STAGES) bench assignment slides lock clean
 
 # pinned packages and this package, editable
 venv: $(VENV)/.installed
@@ -32,6 +32,14 @@ bench: venv
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-only
 	@$(BIN)/python benchmarks/bench_networks.py --out results/speed_2_cores.json
 	@$(BIN)/python benchmarks/bench_scale.py --out results/scale.json
+
+# the exercises for a class: nbgrader's source and release versions in build/class
+assignment: venv
+	@$(BIN)/python tools/make_assignment.py
+
+# all figures of the course as slides: build/slides/index.html
+slides: venv
+	@$(BIN)/python tools/make_slides.py
 
 # new pins, from a fresh environment with the newest versions that pyproject.toml allows
 lock:

@@ -1,0 +1,52 @@
+"""The instructor's guide says what the notebooks and their checks say now."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ponita_edu.course.verdict import DIFFERS
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = importlib.util.spec_from_file_location("instructors_guide", ROOT / "tools" / "instructors_guide.py")
+tool = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(tool)
+GUIDE = tool.GUIDE.read_text()
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+WIDGETS = {name for path in (ROOT / "ponita_edu" / "viz").glob("*.py")
+           for name in re.findall(r"^class (\w+)\(Explorer\)", path.read_text(), re.MULTILINE)}
+PARTS = {part[:2]: part for part in re.split(r"^## (?=\d\d · )", GUIDE, flags=re.MULTILINE)[1:]}
+
+
+def test_generated_parts_are_up_to_date():
+    assert tool.filled(GUIDE, tool.wrong_answers()) == GUIDE, "run python tools/instructors_guide.py"
+
+
+def test_stale_guide_is_noticed():
+    stale = GUIDE.replace("| 01.1 move a cloud | 5 |", "| 01.1 move a cloud | 50 |")
+    assert stale != GUIDE and tool.filled(stale, tool.wrong_answers()) == GUIDE
+    with pytest.raises(ValueError, match="must hold <!-- 02 -->"):
+        tool.filled(GUIDE.replace("<!-- 02 -->", ""), tool.wrong_answers())
+
+
+def test_mistakes_are_those_that_the_check_names():
+    wrong = {"move": [("inverse", lambda R, b, P: P @ R + b), ("type", lambda R, b, P: 0),
+                      ("other", lambda R, b, P: P * P), ("again", lambda R, b, P: P @ R + b)]}
+    assert tool.mistakes("move", wrong) == ["R acts on columns, and here on rows: this is the inverse rotation"]
+    assert DIFFERS not in GUIDE
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_notebook_has_exam_questions_and_its_widgets(path):
+    part = PARTS[path.stem[:2]]
+    questions = re.findall(r"<details><summary>Exam: .{20,}?</summary>\n\n(.{20,}?)\n</details>", part, re.DOTALL)
+    assert len(questions) >= 2 and part.count("<details>") == len(questions)
+    code = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code")
+    shown = {name for name in WIDGETS if f"{name}(" in code}
+    assert {name for name in shown if f"`{name}`" not in part} == set()
+
+
+def test_widgets_are_found():
+    assert {"PairExplorer", "RotationCheck"} <= WIDGETS
