@@ -35,9 +35,21 @@ Mistakes = Sequence[tuple[str, Callable[..., Any] | Where]]
 Fault = tuple[str, str]  # the cause, and what was expected and what came
 
 
+def everything(value: Any, *arguments: object) -> Any:
+    """The view that shows the whole answer."""
+    return value
+
+
+def _formulas(mistakes: Mistakes) -> Mistakes:
+    return [(cause, how) for cause, how in mistakes if not isinstance(how, Where)]
+
+
 def wrong_form(came: list, expected: list) -> Fault | None:
     """Kind, shape, NaN."""
     for a, b in zip(came, expected, strict=True):
+        if compare.kind(a) != compare.kind(b) or compare.shapes(a) != compare.shapes(b):
+            if isinstance(a, tuple | list) and compare.describe(a[::-1]) == compare.describe(b):
+                return "the results come in the reverse order", f"expected {compare.describe(b)}"
         if compare.kind(a) != compare.kind(b):
             return "it returns the wrong type", f"expected {compare.describe(b)}, came {compare.describe(a)}"
     for a, b in zip(came, expected, strict=True):
@@ -79,8 +91,7 @@ def fault(
     """The first thing that is wrong, or None."""
     form = wrong_form(came, expected)
     if form is not None:  # a formula may explain a wrong shape; a view or a predicate may stumble over it
-        formulas = [(cause, how) for cause, how in mistakes if not isinstance(how, Where)]
-        cause = named(cases, came, formulas, tolerance, lambda value, *arguments: value)
+        cause = named(cases, came, _formulas(mistakes), tolerance, everything)
         return form if cause is None else (cause, form[1])
     seen = [look(a, *case) for a, case in zip(came, cases, strict=True)]
     asked = [look(b, *case) for b, case in zip(expected, cases, strict=True)]
@@ -95,7 +106,7 @@ def fault(
     if errors[worst] <= tolerance:
         return None
     cause = cause or _common_cause(seen, asked, tolerance)
-    comparison = compare.where_they_differ(seen[worst], asked[worst])
+    comparison = compare.where_they_differ(seen[worst], asked[worst], place=look is everything)
     if cause is None:
         share = sum(e > tolerance for e in errors) / len(errors)
         cause, comparison = DIFFERS, f"on {share:.0%} of the inputs, by up to {max(errors):.2g}; {comparison}"
@@ -134,15 +145,18 @@ def _factor_in_words(factor: float, varied: bool) -> str | None:
 
 
 def tell_apart(cases: list, right: list, mistakes: Mistakes, tolerance: float, look: Callable) -> None:
-    """Raise if these inputs cannot tell a mistake from the right answer or from an earlier mistake."""
-    cause = named(cases, right, mistakes, tolerance, look)
+    """Raise if these inputs cannot tell a mistake from the right answer or from an earlier mistake.
+
+    A predicate may hold of right answers too: it is asked only about wrong ones.
+    """
+    cause = named(cases, right, _formulas(mistakes), tolerance, look)
     if cause is not None:
         raise RuntimeError(f"the inputs cannot tell the right answer from the mistake {cause!r}")
     for cause, how in mistakes:
         if not isinstance(how, Where):
             came = [how(*compare.duplicate(case)) for case in cases]
             form = wrong_form(came, right)
-            plain = [pair for pair in mistakes if form is None or not isinstance(pair[1], Where)]
-            said = named(cases, came, plain, tolerance, look if form is None else lambda value, *arguments: value)
+            known = mistakes if form is None else _formulas(mistakes)
+            said = named(cases, came, known, tolerance, look if form is None else everything)
             if said != cause:
                 raise RuntimeError(f"the inputs cannot tell the mistake {cause!r} from {said!r}")

@@ -81,18 +81,18 @@ def describe(value: object) -> str:
     return f"{kind(value)} {list(value.shape)}" if with_axes else kind(value)
 
 
-def where_they_differ(came: object, expected: object) -> str:
-    """The numbers that differ most: "expected 0.5, came -0.5, at [0, 1] of result 2"."""
+def where_they_differ(came: object, expected: object, place: bool = True) -> str:
+    """The numbers that differ most: "expected 0.5, came -0.5, at [0, 1] in result 2", or without the place ."""
     mine, theirs = leaves(came), leaves(expected)
     if not theirs:
         return f"expected {expected!r}, came {came!r}"
     worst = max(range(len(theirs)), key=lambda i: error(mine[i], theirs[i]))
     difference = torch.nan_to_num((numbers(mine[worst]) - numbers(theirs[worst])).abs(), nan=float("inf"))
     index = np.unravel_index(int(difference.argmax()), tuple(theirs[worst].shape)) if theirs[worst].ndim else ()
-    place = [f"at {[int(i) for i in index]}"] if index else []
-    place += [f"of result {worst + 1}" if place else f"as result {worst + 1}"] if len(theirs) > 1 else []
     a, b = short(mine[worst][index].item()), short(theirs[worst][index].item())
-    return ", ".join([f"expected {b}, came {a}", *([" ".join(place)] if place else [])])
+    where = f", at {[int(i) for i in index]}" if index and place else ""
+    which = f", in result {worst + 1}" if len(theirs) > 1 and place else ""
+    return f"expected {b}, came {a}{where}{which}"
 
 
 def brief(value: object) -> str:

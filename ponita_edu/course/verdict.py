@@ -102,7 +102,7 @@ def judge(
             return NOT_ATTEMPTED
         same_inputs = same_inputs and compare.unchanged(case, given)
         came.append(value)
-    look = view or (lambda value, *arguments: value)
+    look = view or causes.everything
     fault = causes.fault(cases, came, expected, same_inputs, mistakes, tolerance, look)
     if fault is not None:
         return wrong(*fault, seed=fresh)

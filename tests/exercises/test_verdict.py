@@ -101,7 +101,7 @@ def test_not_attempted():
 @pytest.mark.parametrize("mistakes, words", [
     ([("none at all", lambda m, a: a * m)], "the right answer from the mistake 'none at all'"),
     ([("one", lambda m, a: -m), ("two", lambda m, a: m * -1)], "the mistake 'two' from 'one'"),
-    ([("always", Where(lambda *_: True))], "'always'"),
+    ([("always", Where(lambda *_: True)), ("two", lambda m, a: m * 2)], "the mistake 'two' from 'always'"),
 ])  # fmt: skip
 def test_mistakes_that_the_inputs_cannot_tell_apart_are_a_fault_of_the_check(mistakes, words):
     with pytest.raises(RuntimeError, match=words):
@@ -121,6 +121,8 @@ def test_several_right_answers_by_a_view():
 def test_results_in_the_reverse_order():
     verdict = judge(lambda m, a: (a, a + 1), inputs=inputs, reference=lambda m, a: (1 + a, a), seed=0)
     assert verdict.cause == "the results come in the reverse order"
+    pair = judge(lambda m, a: (a, m), inputs=inputs, reference=lambda m, a: (m, a), seed=0)
+    assert repr(pair) == "wrong, because the results come in the reverse order: expected (a tensor [3, 3], a number)"
 
 
 def test_values():
