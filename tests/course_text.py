@@ -1,4 +1,4 @@
-"""What the rules for notebooks and documents read: words without code and formulas, links, anchors, exempt cells."""
+"""What the rules for notebooks and documents read: links, anchors, exempt cells, the glossary."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,12 @@ from urllib.parse import unquote
 
 import nbformat
 
+from ponita_edu.course.text import prose, without_code
+
 ROOT = Path(__file__).resolve().parents[1]
 EXEMPT = "# NBVAL_IGNORE_OUTPUT"
 OUTSIDE = ("http://", "https://", "mailto:", "attachment:", "data:")
 
-_FENCE = re.compile(r"^ *(```|~~~).*?^ *\1", re.DOTALL | re.MULTILINE)
-_CODE = re.compile(r"(`+)[^`](?:.*?[^`])?\1(?!`)", re.DOTALL)
-_FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$", re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)[^)]*\)|<(?:a|img)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"", re.IGNORECASE)
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
@@ -26,23 +25,14 @@ def markdown(path: Path) -> str:
     return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
 
 
-def without_code(text: str) -> str:
-    return _CODE.sub("", _FENCE.sub("", text))
-
-
-def prose(text: str) -> str:
-    """Words alone: no code, formulas, link targets, HTML tags."""
-    text = _FORMULA.sub("", without_code(text))
-    return re.sub(r"<[^>\n]*>", "", re.sub(r"\]\([^)]*\)", "]", text))
-
-
 def links(text: str) -> list[str]:
     return [a or b for a, b in _LINK.findall(without_code(text))]
 
 
 def anchors(path: Path) -> set[str]:
     """Where a link into the file may point: headings of notebooks as JupyterLab names them, of documents as GitHub."""
-    headings = [re.sub(r"[`*]|\]\([^)]*\)|\[", "", h) for h in _HEADING.findall(_FENCE.sub("", markdown(path)))]
+    text = without_code(markdown(path), inline=False)
+    headings = [re.sub(r"[`*]|\]\([^)]*\)|\[", "", h) for h in _HEADING.findall(text)]
     if path.suffix == ".ipynb":
         return {h.replace(" ", "-") for h in headings}
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from course_text import ROOT, broken_links, glossary, links, markdown, prose, words_used
+from course_text import ROOT, broken_links, glossary, links, markdown, words_used
 from nbformat.v4 import new_code_cell, new_notebook
+
+from ponita_edu.course.text import prose
 
 DOCUMENTS = sorted(path for pattern in ("*.md", "docs/**/*.md", "results/*.md") for path in ROOT.glob(pattern))
 TEXTS = DOCUMENTS + sorted(ROOT.glob("notebooks/*.ipynb"))
