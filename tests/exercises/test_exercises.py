@@ -4,6 +4,7 @@ import ast
 import builtins
 import importlib.util
 import re
+import symtable
 from pathlib import Path
 
 import nbformat
@@ -43,6 +44,12 @@ def bound(node) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
 
 
+def asked(table) -> set[str]:
+    """Names that a piece of code takes from outside: globals of its functions, and what its own lines read."""
+    here = [s for s in table.get_symbols() if s.is_referenced() and (s.is_global() or table.get_type() == "module")]
+    return {s.get_name() for s in here}.union(*map(asked, table.get_children()))
+
+
 def run(source: str, book, before: int) -> dict:
     """Run a few lines as if in the notebook: first the statements above that give their names a meaning, no others."""
     earlier = [node for cell in book.cells[:before] if cell.cell_type == "code" and "ponita_edu" not in cell.metadata
@@ -50,7 +57,7 @@ def run(source: str, book, before: int) -> dict:
     space = {}
 
     def supply(tree, above):
-        needed = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} - set(dir(builtins))
+        needed = asked(symtable.symtable(ast.unparse(tree), "notebook", "exec")) - set(dir(builtins))
         for k in range(above - 1, -1, -1):
             names = bound(earlier[k]) & needed - space.keys()
             if names and isinstance(earlier[k], ast.Import | ast.ImportFrom | ast.FunctionDef | ast.Assign):
