@@ -3,7 +3,7 @@
 Everything here can be differentiated any number of times. On a GPU there is one block.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,6 +51,55 @@ class _Cat(Function):
     @staticmethod
     def backward(ctx, grad):
         return _Split.apply(grad, max(1, ctx.rows))
+
+
+def products(x: Float[Tensor, "*rows a"], weights: Sequence[Float[Tensor, "_ a"]]) -> tuple[Tensor, ...]:
+    """(x W_1^T, x W_2^T, ...): a block of rows is read once for all of them, in the derivative too."""
+    return _Products.apply(x, *(w.to(x.dtype) for w in weights))  # autocast leaves products into given arrays alone
+
+
+def worth_blocks(x: Float[Tensor, "*rows a"]) -> bool:
+    """Whether blocks of rows pay: on a CPU, from two of them on."""
+    return not x.is_cuda and x.numel() > ROWS * x.shape[-1]
+
+
+class _Products(Function):
+    @staticmethod
+    def forward(ctx, x, *weights):
+        ctx.save_for_backward(x, *weights)
+        done = [x.new_empty(*x.shape[:-1], len(w)) for w in weights]
+        for rows, *parts in zip(*(a.flatten(0, -2).split(ROWS) for a in (x, *done)), strict=True):
+            for part, w in zip(parts, weights, strict=True):
+                torch.mm(rows, w.t(), out=part)
+        return tuple(done)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        x, *weights = ctx.saved_tensors
+        by_x, *by_weights = ctx.needs_input_grad
+        return (_SumOfProducts.apply(*grads, *weights) if by_x else None,
+                *(g.flatten(0, -2).t() @ x.flatten(0, -2) if by_w else None
+                  for g, by_w in zip(grads, by_weights, strict=True)))
+
+
+class _SumOfProducts(Function):
+    # g_1 W_1 + g_2 W_2 + ...
+    @staticmethod
+    def forward(ctx, *both):
+        ctx.save_for_backward(*both)
+        grads, weights = both[: len(both) // 2], both[len(both) // 2:]
+        total = grads[0].new_empty(*grads[0].shape[:-1], weights[0].shape[1])
+        for rows, *parts in zip(*(a.flatten(0, -2).split(ROWS) for a in (total, *grads)), strict=True):
+            torch.mm(parts[0], weights[0], out=rows)
+            for part, w in zip(parts[1:], weights[1:], strict=True):
+                rows.addmm_(part, w)
+        return total
+
+    @staticmethod
+    def backward(ctx, d):
+        both = ctx.saved_tensors
+        grads, weights = both[: len(both) // 2], both[len(both) // 2:]
+        return *_Products.apply(d, *weights), *(g.flatten(0, -2).t() @ d.flatten(0, -2) for g in grads)
 
 
 class Ways(NamedTuple):

@@ -31,6 +31,7 @@ class Pairs(NamedTuple):
     antipodes: Int[Tensor, " N"] | None = None
     graphs: int = 1  # of the batch
     chunks: Chunks | None = None  # if given, these edges too, and only the loops are listed here
+    kernel: Float[Tensor, "edges *N channels"] | None = None  # of the layer that works, where it is known already
 
 
 class SpatialConv(nn.Module):
@@ -55,16 +56,19 @@ class SpatialConv(nn.Module):
             return self.forward(h, pairs._replace(chunks=None)) + pairs.chunks.sum(self, h)
         if pairs.loops is not None:
             return self._shared(h, pairs)
-        kernel = in_blocks(self.kernel, pairs.basis)
+        kernel = self._kernel(pairs)
         if self.key_transform is not None:
             kernel = kernel * self._attention(h, pairs)
         return edge_sum(kernel, h, ways(pairs.source[None], pairs.target[None], h, graphs=pairs.graphs))
+
+    def _kernel(self, pairs: Pairs) -> Tensor:
+        return in_blocks(self.kernel, pairs.basis) if pairs.kernel is None else pairs.kernel
 
     def _shared(self, h: Tensor, pairs: Pairs) -> Tensor:
         # One kernel for both directions of an edge, one for all self loops: the same sum with half the kernels.
         there, back = pairs.source, pairs.target
         both = ways(torch.stack((there, back)), torch.stack((back, there)), h, pairs.antipodes, pairs.graphs)
-        y = edge_sum(in_blocks(self.kernel, pairs.basis), h, both)
+        y = edge_sum(self._kernel(pairs), h, both)
         kernel = self.kernel(pairs.loop_basis)
         if kernel.dim() == 2 and h.dim() == 3:
             kernel = kernel[:, None]  # the same for all orientations

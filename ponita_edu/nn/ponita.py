@@ -9,7 +9,7 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.invariants import orientation_invariants
 from ponita_edu.nn import spaces
-from ponita_edu.nn.blocks import in_blocks
+from ponita_edu.nn.blocks import in_blocks, products, worth_blocks
 from ponita_edu.nn.chunks import Chunks
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
@@ -174,12 +174,15 @@ class Ponita(nn.Module):
                 fiber = self.fiber_basis(orientation_invariants(self.ori[:, None], self.ori[None, :]))
             pairs = pairs._replace(fiber_basis=fiber, weights=self.ori_weights)
 
-        h, hidden = self.embed(points.features), []
-        for block in self.blocks:
+        h, hidden, kernels = self.embed(points.features), [], [None] * len(self.blocks)
+        if (self.config.conv == "separable" and not self._recompute and torch.is_grad_enabled()
+                and worth_blocks(pairs.basis)):  # without gradients one layer's kernels at a time take less memory
+            kernels = products(pairs.basis, [block.conv.spatial.kernel.weight for block in self.blocks])
+        for block, kernel in zip(self.blocks, kernels, strict=True):
             if self._recompute:
                 h = checkpoint(block, h, pairs, use_reentrant=False, preserve_rng_state=False)
             else:
-                h = block(h, pairs)
+                h = block(h, pairs._replace(kernel=kernel))
             hidden.append(h)
         used = hidden if self.config.readout == "mean" else hidden[-1:]
         signal = sum(readout(h) for readout, h in zip(self.readouts, used, strict=True)) / len(used)

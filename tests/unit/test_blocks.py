@@ -97,6 +97,31 @@ def test_fiber_sums_are_what_they_say_and_pass_gradgradcheck():
     assert torch.autograd.gradgradcheck(blocks.fiber_sum, inputs)
 
 
+def test_products_are_what_they_say_and_pass_gradgradcheck(monkeypatch):
+    monkeypatch.setattr(blocks, "ROWS", 4)
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 2, 3, generator=random, dtype=F64).requires_grad_()
+    weights = [torch.randn(2, 3, generator=random, dtype=F64).requires_grad_() for _ in range(2)]
+    for product, w in zip(blocks.products(x, weights), weights, strict=True):
+        torch.testing.assert_close(product, x @ w.T)
+    assert torch.autograd.gradcheck(lambda x, *w: blocks.products(x, w), (x, *weights))
+    assert torch.autograd.gradgradcheck(lambda x, *w: blocks.products(x, w), (x, *weights))
+
+
+def test_a_step_with_gradients_makes_the_kernels_of_all_layers_at_once(monkeypatch):
+    model, graphs = case("bundle")
+    made = []
+    monkeypatch.setattr("ponita_edu.nn.ponita.products", lambda *a: made.append(len(a[1])) or blocks.products(*a))
+    for rows in (2048, 7):  # a small batch is one block, so each layer makes its own
+        monkeypatch.setattr(blocks, "ROWS", rows)
+        model(graphs)
+    with torch.no_grad():
+        model(graphs)
+    model.recompute()
+    model(graphs)
+    assert made == [2]
+
+
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("sliced", [1, 10**9], ids=["sliced", "gathered"])
 def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced, turned):
