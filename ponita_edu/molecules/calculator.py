@@ -24,6 +24,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from ponita_edu.nn.forcefield import ForceField, molecules
+from ponita_edu.nn.frozen import FrozenField, TableError, field_with_tables
 from ponita_edu.tasks.run import load_model
 
 
@@ -36,6 +37,10 @@ class PonitaCalculator(Calculator):
     Args:
         checkpoint: folder of an md17 run, of its model or of one of its checkpoints; or a ``ForceField``.
         dtype: precision of the network.
+        tables: take kernels from tables (``nn.frozen``), made when the first geometry comes: True for tables up to the
+            cutoff, or, without one, to 1.3 times the largest distance in that geometry; a number for a distance in Å.
+            Beyond it there is a ValueError. ``table_error`` then says how far the first energy and forces are from
+            those of the network.
 
     Raises:
         ValueError: if it is not the checkpoint of a force field; when used, on elements that it was not trained on, on
@@ -44,7 +49,8 @@ class PonitaCalculator(Calculator):
 
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - ASE's name and type
 
-    def __init__(self, checkpoint: str | Path | ForceField, dtype: torch.dtype = torch.float32):
+    def __init__(self, checkpoint: str | Path | ForceField, dtype: torch.dtype = torch.float32,
+                 tables: bool | Real = False):
         super().__init__()
         field = checkpoint
         if not isinstance(field, ForceField):
@@ -53,6 +59,9 @@ class PonitaCalculator(Calculator):
                 raise ValueError(f"checkpoint must be of a force field, but {checkpoint} is of the task {task}. "
                                  "Train one with `ponita-edu train md17`.")
         self.field = field.to(dtype).eval()
+        self.tables = tables
+        self.table_error: TableError | None = None
+        self._frozen: FrozenField | None = None
         self._numbers: ndarray | None = None
 
     def calculate(self, atoms: Atoms | None = None, properties=("energy",), system_changes=all_changes) -> None:
@@ -70,7 +79,10 @@ class PonitaCalculator(Calculator):
             cell = torch.from_numpy(self.atoms.cell.array)[None].to(self._x) if periodic else None
             self._graphs = molecules(pos, self._x, batch, self.field.cutoff, cell, torch.from_numpy(self.atoms.pbc))
         graphs = self._graphs._replace(pos=pos)
-        energy, forces = self.field.energy_and_forces(graphs)
+        if self.tables and self._frozen is None:
+            longest = None if self.tables is True else float(self.tables)
+            self._frozen, self.table_error = field_with_tables(self.field, graphs, longest)
+        energy, forces = (self._frozen or self.field).energy_and_forces(graphs)
         self.results = {"energy": float(energy), "forces": forces.cpu().numpy()}
         if "stress" in properties:
             if not self.atoms.pbc.all():

@@ -139,6 +139,12 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
     return _EdgeSum.apply(kernel, h, along)
 
 
+def edge_product(h: Float[Tensor, "points *N channels"], g: Float[Tensor, "points *N channels"], along: Ways
+                 ) -> Float[Tensor, "edges *N channels"]:
+    """The derivative of the sum of g y by the kernel, y as in ``edge_sum``."""
+    return _EdgeProduct.apply(h, g, along)
+
+
 class _EdgeSum(Function):
     @staticmethod
     def forward(ctx, kernel, h, along):

@@ -163,7 +163,7 @@ class Ponita(nn.Module):
         check_fits(self.config, graphs, self.embed.weight)
         chunks, rest = None, graphs
         if self._edge_chunk is not None:
-            chunks = Chunks(graphs, self._edge_chunk, self._shares, lambda few: self._pairs(self._lift(few), few),
+            chunks = Chunks(graphs, self._edge_chunk, self.shares, lambda few: self._pairs(self._lift(few), few),
                             self.basis)
             rest = chunks.rest
         points = self._lift(rest)
@@ -237,7 +237,8 @@ class Ponita(nn.Module):
         return torch.stack([torch.stack([stds[b[0]][0]] + [stds[m][1] for m in b]) for b in steps])
 
     @property
-    def _shares(self) -> bool:
+    def shares(self) -> bool:
+        """Whether a pair and its reverse share a kernel, where edges come with their reverse."""
         c = self.config
         return (self.share_classes and not c.attention and c.conv == "separable"
                 and (c.space == "positions" or self.antipodes is not None))
@@ -245,10 +246,10 @@ class Ponita(nn.Module):
     def _lift(self, graphs: Graphs) -> spaces.Points:
         c = self.config
         if c.space == "positions":
-            return spaces.positions(graphs, self._shares)
+            return spaces.positions(graphs, self.shares)
         if c.space == "edges":
             return spaces.edges(graphs, c.radius)
-        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, self._shares)
+        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, self.shares)
 
     def _project(self, signal: Tensor, points: spaces.Points, graphs: Graphs) -> Prediction:
         scalar, vector = signal.split((self.config.scalars_out, self.config.vectors_out), dim=-1)

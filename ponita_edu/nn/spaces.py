@@ -27,7 +27,7 @@ class Points(NamedTuple):
 
 def positions(graphs: Graphs, share: bool = False) -> Points:
     """Points are positions: the attribute of a pair is its distance |r|, complete for R^n."""
-    source, target, loops, shift = _edges_of(graphs, share)
+    source, target, loops, shift = edges_of(graphs, share)
     distance = safe_norm(graphs.vectors(source, target, shift))
     attributes = _with_condition(distance[:, None], graphs, source)
     return Points(graphs.x, source, target, attributes, distance, loops=loops)
@@ -39,7 +39,7 @@ def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: s
     Separable: attributes of pairs with equal orientation, [edges, N, 2]. Full: of all pairs, [edges, N, N, A], the
     receiver's orientation first.
     """
-    source, target, loops, shift = _edges_of(graphs, share)
+    source, target, loops, shift = edges_of(graphs, share)
     features = scalar_to_sphere(graphs.x, ori)
     if graphs.vec is not None:
         features = torch.cat((features, vector_to_sphere(graphs.vec, ori)), dim=-1)
@@ -102,8 +102,9 @@ def full_attributes(name: str, r: Float[Tensor, "*#pairs dim"], ori_t: Float[Ten
     return torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], dim=-1)
 
 
-def _edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    # With share: each pair of neighbours once. The sender's condition must not tell the two directions apart.
+def edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Source, target, loops and shift; with ``share`` each pair once, if it can be (else loops is None)."""
+    # The sender's condition must not tell the two directions apart.
     mutual = graphs.mutual if share else None
     if mutual is not None and graphs.cond is not None:
         if not torch.equal(graphs.cond[mutual.source], graphs.cond[mutual.target]):

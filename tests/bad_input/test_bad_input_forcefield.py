@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from ponita_edu import cli
+from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.forcefield import ForceField, molecules, one_hot, shift_and_scale
+from ponita_edu.nn.frozen import FrozenField
 from ponita_edu.tasks import md17
 from ponita_edu.tasks.md17_config import Md17Model
 from ponita_edu.tasks.nbody import build as build_nbody
@@ -135,3 +137,41 @@ def test_explosion_is_an_error():
     atoms = ase.Atoms("OHH", positions=[[0, 0, 0], [0.9, 0, 0], [0, 0.9, 0]], calculator=PonitaCalculator(field))
     with pytest.raises(ValueError, match="the molecule has exploded after"):
         dynamics(atoms, ps=0.1, fs=1.0)
+
+
+def frozen_with(how=None, **config):
+    network = Ponita(PonitaConfig(**dict(scalars_in=2, hidden=4, basis=4, layers=1, level="graph") | config), seed=0)
+    return lambda: FrozenField(ForceField(network, [1, 8]), **{"longest": 3.0} | (how or {}))
+
+
+NO_TABLES = {
+    "another network": (lambda: FrozenField(ForceField(torch.nn.Linear(1, 1), [1, 8])), r"Ponita network.*a Linear"),
+    "a full convolution": (frozen_with(conv="full"), r"tables are for separable .*conv 'full'"),
+    "lifted edges": (frozen_with(space="edges"), r"tables are for .*space 'edges'"),
+    "conditioning": (frozen_with(conditioning=True), r"tables are for .*conditioning True"),
+    "vectors": (frozen_with(vectors_out=1), r"one energy for each graph.*1 vectors"),
+    "nodes": (frozen_with(level="node"), r"one energy for each graph.*each node"),
+    "no distance": (frozen_with(dict(longest=None)), r"longest must be a positive.*None.*largest distance"),
+    "distance 0": (frozen_with(dict(longest=0)), r"longest must be a positive, finite number, but is 0"),
+    "distance nan": (frozen_with(dict(longest=float("nan"))), r"longest must be a positive, finite.*nan"),
+    "spacing": (frozen_with(dict(spacing=-0.1)), r"spacing must be a positive, finite number, but is -0\.1"),
+    "tolerance": (frozen_with(dict(tolerance=True)), r"tolerance must be a positive, finite number, but is True"),
+}
+
+
+@pytest.mark.parametrize("name", NO_TABLES)
+def test_tables_refuse(name):
+    make, expected = NO_TABLES[name]
+    with pytest.raises(ValueError, match=expected):
+        make()
+
+
+def test_tables_refuse_what_lies_beyond_them_and_second_derivatives():
+    field = frozen_with(space="positions")()
+    near, far = (molecules(torch.tensor([[0.0, 0, 0], [z, 0, 0]]), torch.eye(2), torch.zeros(2, dtype=torch.long), None)
+                 for z in (2.99, 3.01))
+    assert field.energy_and_forces(near)[1].isfinite().all()
+    with pytest.raises(ValueError, match=r"distance of 3\.01 Å, but the tables of this field end at 3 Å.*longest"):
+        field.energy_and_forces(far)
+    with pytest.raises(ValueError, match="create_graph must be False"):
+        field(near, create_graph=True)
