@@ -216,7 +216,10 @@ def _parts(x: Tensor, along: Ways, given: list[Tensor], taken: list[Tensor]) -> 
 def fiber_sum(kernel: Float[Tensor, "N M channels"], y: Float[Tensor, "points M channels"]
               ) -> Float[Tensor, "points N channels"]:
     """z[i, p, c] = sum_o kernel[p, o, c] y[i, o, c], without turning the arrays about for a matrix product."""
-    return torch.einsum("poc,noc->npc", kernel, y) if y.is_cuda else _FiberSum.apply(kernel, y)
+    if y.is_cuda:
+        return torch.einsum("poc,noc->npc", kernel, y)
+    dtype = torch.promote_types(kernel.dtype, y.dtype)  # autocast may give either in bfloat16
+    return _FiberSum.apply(kernel.to(dtype), y.to(dtype))
 
 
 class _FiberSum(Function):

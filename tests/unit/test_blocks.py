@@ -144,6 +144,21 @@ def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced,
     assert torch.autograd.gradgradcheck(lambda k, x: blocks.edge_sum(k, x, along), inputs)
 
 
+@pytest.mark.parametrize("rows", [2048, 7], ids=["each", "all"])
+@pytest.mark.parametrize("kind", ["bundle", "directed", "attention", "positions"])
+def test_bfloat16_is_near_and_is_another_precision(monkeypatch, kind, rows):
+    model, graphs = case(kind, torch.float32)
+    monkeypatch.setattr(blocks, "ROWS", rows)
+    found = []
+    for half in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            out = model(graphs)
+        loss = out.scalar.square().sum() + out.vector.square().sum()
+        weights = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        found.append(torch.cat([a.detach().flatten().float() for a in (*out, *weights) if a is not None]))
+    assert 1e-4 < float((found[1] - found[0]).norm() / found[0].norm()) < 0.1
+
+
 def kept_bytes(model, graphs):
     """What autograd holds after a forward pass, each piece of memory counted once."""
     seen = {}
