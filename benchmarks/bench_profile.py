@@ -23,7 +23,8 @@ from ponita_edu.tasks.run import device_name, facts, keep_memory
 KINDS = {
     "matrix products": ("mm", "addmm", "addmm_", "bmm", "baddbmm"),
     "GELU": ("gelu", "gelu_backward", "erf", "exp"),
-    "gather and scatter": ("index_select", "index_add_", "index_add", "scatter_add_", "index", "_index_put_impl_", "gather"),
+    "gather and scatter": ("index_select", "index_add_", "index_add", "scatter_add_", "index",
+                           "_index_put_impl_", "gather"),
     "copies": ("copy_", "cat", "fill_", "zero_"),
     "sums and products": ("add", "add_", "mul", "mul_", "addcmul", "addcmul_", "sum", "sub", "neg", "div", "pow",
                           "native_layer_norm", "native_layer_norm_backward", "mean", "where", "_fused_adam_"),

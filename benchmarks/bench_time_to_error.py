@@ -60,7 +60,7 @@ def network_of(method: str, seed: int) -> nn.Module:
 
 
 def trainer(task: NBodyTask, network: nn.Module, config: TrainConfig, half: bool = False) -> Callable[[], None]:
-    """A function that makes one step of training; the network is calibrated here. ``half``: bfloat16 as in ``tasks``."""
+    """A function that makes one step of training; calibrates it here. ``half``: bfloat16 as in ``tasks``."""
     objective, optimizer = Objective(task, network), make_optimizer(network, config)
     like, steps = next(network.parameters()), task.size("train") // config.batch_size
     epoch = Epoch(0, task.size("train"), 3, config, like)
@@ -114,8 +114,8 @@ def run(job: tuple[str, float, int], minutes: float, threads: int) -> dict:
         seconds += time.perf_counter() - begin
     reached = error <= GOAL
     row = {"method": method, "lr": lr, "seed": seed, "reached": reached, "seconds": seconds, "steps": step,
-           "test_mse": error, "least_watched_mse": min(e for _, _, e in curve), "parameters": count(network),
-           "ms_per_step": 1e3 * seconds / step, "curve": curve}
+           "test_mse": error, "least_watched_mse": min(e for _, _, e in curve),
+           "parameters": count(network), "ms_per_step": 1e3 * seconds / step, "curve": curve}
     print(f"{method:16} lr {lr:5.0e} seed {seed}: {'reached' if reached else 'not reached'} after {seconds:6.1f} s, "
           f"{step} steps of {row['ms_per_step']:.1f} ms, test MSE {row['test_mse']:.4f}", flush=True)
     return row
@@ -154,7 +154,8 @@ def draw(rows: list[dict], path: Path) -> None:
             ax.plot(seconds, error, styles[r["seed"] % 3], color=f"C{k}", lw=1.2,
                     label=f"{method}, lr {r['lr']:.0e}" if r["seed"] == 0 else None)
     ax.axhline(GOAL, color="0.4", lw=0.8)
-    ax.set(xlabel="seconds of training", ylabel=f"MSE on {WATCHED} test simulations", yscale="log", title="N-body: test error against time")
+    ax.set(xlabel="seconds of training", ylabel=f"MSE on {WATCHED} test simulations", yscale="log",
+           title="N-body: test error against time")
     ax.legend(fontsize=8)
     figure.savefig(path, dpi=120)
 
@@ -172,8 +173,8 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn")) as pool:
         search = list(pool.map(one, [(m, lr, SEEDS[0]) for m in options.methods for lr in RATES]))
         chosen = {m: best([r for r in search if r["method"] == m]) for m in options.methods}
-        more = list(pool.map(one, [(m, chosen[m], seed) for m in options.methods if "small" not in m
-                                   for seed in SEEDS[1:]]))
+        again = [(m, chosen[m], seed) for m in options.methods if "small" not in m for seed in SEEDS[1:]]
+        more = list(pool.map(one, again))
     runs = [r for r in search if r["lr"] == chosen[r["method"]]] + more
     lines = table(sorted(runs, key=lambda r: (options.methods.index(r["method"]), r["seed"])))
     for line in lines:
