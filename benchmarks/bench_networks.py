@@ -8,7 +8,8 @@ self loops, random positions. Methods take turns, so that a change of the machin
 smallest and largest of the repeats. Operations are those of matrix products by torch's counter, and the share is of the
 rate that one matrix product reaches in the same run. Peak memory is that of a process of its own for one step, less
 what it held before. On a GPU a step is one CUDA graph (not for steerable). All processes keep their buffers
-(``keep_memory``). Writes a picture beside the JSON.
+(``keep_memory``). Writes a picture beside the JSON; workloads of the same commit, device and threads that are in the
+file already are kept, so that long runs can be made one workload at a time.
 
     python benchmarks/bench_networks.py --construction        # build and calibrate the paper's N-body network
 """
@@ -236,9 +237,15 @@ def main() -> None:
         print(json.dumps(construction()))
         return
     rate, rows = matrix_rate(device), []
+    about = {"device": device_name(device), "threads": torch.get_num_threads(), **facts()}
+    if options.out and options.out.exists():
+        old = json.loads(options.out.read_text())
+        if all(old[key] == value for key, value in about.items()):
+            rows = [row for row in old["rows"] if row["workload"] not in options.workloads]
     for workload in options.workloads:
         new = measure(workload, tuple(options.methods), options.repeats, device)
         for row in new:
+            row["matrix_gflops"] = rate / 1e9
             row["share_of_matrix_rate"] = row["gflop"] * 1e12 / row["ms"] / rate
             slow = [r["ms"] for r in new if r["method"] == "textbook" and r["step"] == row["step"]]
             row["times_faster_than_textbook"] = slow[0] / row["ms"] if slow else None
@@ -250,8 +257,7 @@ def main() -> None:
         rows += new
     if options.out:
         write_json(options.out, {"about": "see benchmarks/bench_networks.py", "command": " ".join(sys.argv),
-                                 "device": device_name(device), "threads": torch.get_num_threads(),
-                                 "matrix_gflops": rate / 1e9, "construction": construction(), "rows": rows, **facts()})
+                                 "construction": construction(), "rows": rows, **about})
         draw(rows, options.out.with_suffix(".png"))
 
 
