@@ -23,7 +23,7 @@ from ponita_edu.nn.ponita import Ponita
 SPARE = 12  # lattice points beyond the range; the end of a spline is felt 0.27 times as much at each further point
 ROWS = 32768  # of the lattice, worked out at once
 SAMPLES = 20000  # lattice points that principal functions are found from
-FEW = 64  # principal functions that are quicker than all kernels
+FEW = 100  # principal functions that are quicker than all kernels
 # of the four cubic B-splines that reach into a cell (columns), powers of the place in it (rows)
 CUBIC = np.array([[1, 4, 1, 0], [-3, 0, 3, 0], [3, -6, 3, 0], [-1, 3, -3, 1]]) / 6
 
