@@ -72,16 +72,14 @@ class FrozenField(ForceField):
         place = self.table.place(x.flatten(0, 1))
         window, slope = self._window(r)
         weights = place.weights if slope is None else place.weights * window.repeat_interleave(x.shape[1])[:, None]
-        with torch.enable_grad():
-            weights = weights.detach().requires_grad_()
-            functions = self.table.look_up(place.index, weights)
-        kernels = functions.detach() if self.table.mixing is None else functions.detach() @ self.table.mixing.T
+        functions, back = self.table.look_up(place.index, weights)
+        kernels = functions if self.table.mixing is None else functions @ self.table.mixing.T
         kernels = kernels.unflatten(0, x.shape[:2]).split(c.hidden, dim=-1)
 
         h = net.embed(graphs.x)[:, None].expand(-1, x.shape[1], -1).contiguous()
         there = torch.stack((source, target)) if loops is not None else source[None]
-        back = torch.stack((target, source)) if loops is not None else target[None]
-        along = ways(there, back, h, net.antipodes if loops is not None else None, graphs.num_graphs)
+        here = torch.stack((target, source)) if loops is not None else target[None]
+        along = ways(there, here, h, net.antipodes if loops is not None else None, graphs.num_graphs)
         first = len(net.blocks) - len(net.readouts)  # block whose readout is the first one
         mean = h.new_ones(1) if net.grid is None else net.ori_weights
         energy, kept = 0.0, []
@@ -109,7 +107,7 @@ class FrozenField(ForceField):
             if k:
                 g = g + self._spread(edge_sum(kernels[k], d, along.reversed()), d, loops, k)
         by = torch.cat(by_kernels, -1).flatten(0, 1)
-        by = torch.autograd.grad(functions, weights, by if self.table.mixing is None else by @ self.table.mixing)[0]
+        by = back(by if self.table.mixing is None else by @ self.table.mixing)
         return energy, self._forces(graphs, (source, target), r, by.unflatten(0, x.shape[:2]), place, by_r,
                                     (window, slope))
 

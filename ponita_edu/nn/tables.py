@@ -7,6 +7,7 @@ nearly all (on positions), only these principal ones are kept.
 """
 
 import copy
+from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
@@ -106,9 +107,20 @@ class KernelTable(nn.Module):
         return Place(index, product(*values), slopes)
 
     def look_up(self, index: Int[Tensor, "rows knots"], weights: Float[Tensor, "rows knots"]
-                ) -> Float[Tensor, "rows functions"]:
-        """The tabulated functions; autograd can differentiate them by the weights, once."""
-        return nn.functional.embedding_bag(index, self.table, mode="sum", per_sample_weights=weights)
+                ) -> tuple[Float[Tensor, "rows functions"], Callable[[Tensor], Tensor]]:
+        """The tabulated functions; and what turns the derivative by them into that by the weights."""
+        order = index[:, 0].argsort()  # neighbours in the table one after another: twice as fast
+        inverse = order.argsort()
+        with torch.enable_grad():
+            sorted_weights = weights.index_select(0, order).detach().requires_grad_()
+            found = nn.functional.embedding_bag(index.index_select(0, order), self.table, mode="sum",
+                                                per_sample_weights=sorted_weights)
+
+        def back(grad: Tensor) -> Tensor:
+            by = torch.autograd.grad(found, sorted_weights, grad.index_select(0, order))[0]
+            return by.index_select(0, inverse)
+
+        return found.detach().index_select(0, inverse), back
 
 
 def _coefficients(values: np.ndarray) -> np.ndarray:
