@@ -7,7 +7,7 @@ HOLD = 'soupsieve<3'
 BIN = $(VENV)/bin
 STAGES = lint unit bad_input notebooks browser
 
-.PHONY: venv lab test $(STAGES) bench assignment slides lock clean
+.PHONY: venv lab test $(STAGES) bench assignment slides book lock clean
 
 # pinned packages and this package, editable
 venv: $(VENV)/.installed
@@ -40,6 +40,10 @@ assignment: venv
 # all figures of the course as slides: build/slides/index.html
 slides: venv
 	@$(BIN)/python tools/make_slides.py
+
+# the course, the library's reference and the results as a site that needs no internet: build/book/index.html
+book: venv
+	@$(BIN)/python tools/book.py
 
 # new pins, from a fresh environment with the newest versions that pyproject.toml allows
 lock:

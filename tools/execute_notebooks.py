@@ -1,10 +1,12 @@
 """Run notebooks and store their outputs: ``python tools/execute_notebooks.py notebooks/00_start_here.ipynb ...``.
 
 What would change from run to run without meaning (times, ids of widgets, versions of the kernel) is not stored.
-A widget keeps its plain-text form only: without a kernel its view would be an error message in the page.
+A widget keeps its plain-text form only: without a kernel its view would be an error message in the page. What a page
+can show of it without a kernel goes to docs/widgets/NN_name.json, for the book (`make book`).
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ from nbclient.exceptions import CellExecutionError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT = ("tags", "ponita_edu")  # of a cell's metadata; the second marks exercises
+RECORDS = Path(__file__).resolve().parents[1] / "docs" / "widgets"
+RECORD = "from ponita_edu.viz.record import records; print(records())"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -43,28 +47,49 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(path: Path, timeout: float = 600) -> float:
-    """Run one notebook in its own folder and store it; returns the seconds that it took."""
+def execute(path: Path, timeout: float = 600, keep: bool = False) -> float:
+    """Run one notebook in its own folder and store it and the records of its widgets; returns the seconds it took.
+
+    ``keep`` leaves the notebook's file as it is and stores the records alone.
+    """
     notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell(RECORD))
     start = time.monotonic()
     client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", store_widget_state=False,
                             record_timing=False, resources={"metadata": {"path": str(path.parent)}})
     client.execute()
-    nbformat.write(clean(notebook), path)
-    return time.monotonic() - start
+    seconds = time.monotonic() - start
+    found = json.loads(notebook.cells.pop().outputs[0].text)
+    shown = [output.data[WIDGET]["model_id"] for cell in notebook.cells for output in cell.get("outputs", [])
+             if WIDGET in output.get("data", {})]
+    store(RECORDS / f"{path.stem}.json", [found[model] for model in shown if model in found])
+    if not keep:
+        nbformat.write(clean(notebook), path)
+    return seconds
+
+
+def store(path: Path, records: list[dict]) -> None:
+    """One record a line, so that a change of one shows as such; no file without a record."""
+    if records:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ",\n".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in records)
+        path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="+", type=Path)
     parser.add_argument("--clean-only", action="store_true", help="do not run, only take out what is volatile")
+    parser.add_argument("--records-only", action="store_true", help="run, but store the records of the widgets alone")
     args = parser.parse_args(argv)
     for path in args.notebooks:
         if args.clean_only:
             nbformat.write(clean(nbformat.read(path, as_version=4)), path)
             continue
         try:
-            seconds = execute(path)
+            seconds = execute(path, keep=args.records_only)
         except CellExecutionError as error:
             print(f"{path}: {error}", file=sys.stderr)
             return 1

@@ -1,0 +1,60 @@
+// The widgets of the course without Python: their pictures at the start, to be turned and pointed at.
+// Everything comes from the folder of this file, also when the book is opened from a disk, where a page may not fetch.
+(() => {
+    const home = document.currentScript.src.replace(/[^/]*$/, "");
+    const scripts = {};
+    const load = (name) => scripts[name] ??= new Promise((done, failed) => {
+        const script = document.createElement("script");
+        script.src = home + name;
+        script.onload = done;
+        script.onerror = failed;
+        document.head.append(script);
+    });
+    const fileOf = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+    globalThis.ponitaWidgets = {}; // filled by widgets/*.js
+
+    async function plotly(box, { pictures }) {
+        await load("plotly.min.js");
+        for (const { data, layout } of pictures) {
+            const place = document.createElement("div");
+            box.append(place);
+            const height = Math.min(place.clientWidth, layout.height);
+            await Plotly.newPlot(place, data, { ...layout, height, autosize: true },
+                { responsive: true, displaylogo: false });
+        }
+    }
+
+    async function molecules(box, record) {
+        await load("3dmol.js"); // the same two files that JupyterLab gets from the kernel, as text
+        const { library, viewer } = globalThis.ponitaFiles;
+        globalThis.ponita3Dmol ??= import(fileOf(library));
+        const picture = box.closest(".cell_output").querySelector("img")?.src; // where there is no WebGL
+        const values = { ...record, picture };
+        (await import(fileOf(viewer))).default.render({ model: { get: (name) => values[name], on() {} }, el: box });
+    }
+
+    async function draw(box) {
+        const key = box.dataset.widget;
+        await load(`widgets/${key}.js`);
+        const record = globalThis.ponitaWidgets[key];
+        await (record.kind === "plotly" ? plotly : molecules)(box, record);
+        box.dataset.state = "drawn";
+    }
+
+    document.addEventListener("DOMContentLoaded", () => {
+        const near = new IntersectionObserver((entries) => {
+            for (const { target, isIntersecting } of entries) {
+                if (isIntersecting) {
+                    near.unobserve(target);
+                    draw(target);
+                }
+            }
+        }, { rootMargin: "400px" });
+        document.querySelectorAll("[data-widget]").forEach((box) => near.observe(box));
+        for (const box of document.querySelectorAll("pre, .equation, .table-wrapper, .widget-report, dt.sig")) {
+            if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) {
+                box.tabIndex = 0; // can be scrolled by keys
+            }
+        }
+    });
+})();
