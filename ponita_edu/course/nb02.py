@@ -9,7 +9,7 @@ from ponita_edu.course.fresh import normal, rotation, unit, whole
 from ponita_edu.course.verdict import Verdict, Where, judge, judge_value
 from ponita_edu.geometry import make_grid
 
-__all__ = ["another_arrow", "four_numbers", "signed_angle", "signed_volume", "weights_needed"]
+__all__ = ["another_arrow", "determinant", "four_numbers", "signed_angle", "weights_needed"]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def four_numbers(fn: object, seed: int | None = None) -> Verdict:
     )  # fmt: skip
 
 
-def signed_volume(fn: object, seed: int | None = None) -> Verdict:
+def determinant(fn: object, seed: int | None = None) -> Verdict:
     """02.2: `fn(r, o_t, o_s)` is det[r, o_t, o_s] [n], the vectors as columns. The reference is the triple product."""
 
     def volume(r: Tensor, o_t: Tensor, o_s: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ WRONG = {
             (p_s - p_t) / (p_s - p_t).norm(dim=1)[:, None], o_t, o_s)),
         ("stand in a column", lambda p_t, o_t, p_s, o_s: torch.stack(tuple(numbers(p_s - p_t, o_t, o_s).T))),
     ],
-    "signed_volume": [
+    "determinant": [
         ("exchanged", lambda r, o_t, o_s: volume(o_t, r, o_s)),
         ("the sign is lost", lambda r, o_t, o_s: volume(r, o_t, o_s).abs()),
         ("invariant under mirrors", lambda r, o_t, o_s: volume(r, o_t, o_s).pow(2)),
