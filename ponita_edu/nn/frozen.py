@@ -42,7 +42,7 @@ class FrozenField(ForceField):
             ``longest``, and if second derivatives are asked for.
     """
 
-    def __init__(self, field: ForceField, longest: float | None = None, spacing: float = 0.03, tolerance: float = 1e-5):
+    def __init__(self, field: ForceField, longest: float | None = None, spacing: float = 0.03, tolerance: float = 1e-6):
         super().__init__(field.network, field.elements.tolist(), field.cutoff)
         longest = check_tabulates(field.network, longest, spacing, tolerance)
         self.network = copy.deepcopy(field.network).requires_grad_(False).eval()
@@ -164,7 +164,7 @@ class FrozenField(ForceField):
 
 
 def field_with_tables(field: ForceField, frames: Graphs, longest: float | None = None, spacing: float = 0.03,
-                      tolerance: float = 1e-5) -> tuple[FrozenField, TableError]:
+                      tolerance: float = 1e-6) -> tuple[FrozenField, TableError]:
     """A field's tables, and their largest error on ``frames`` against the field itself.
 
     Args:
