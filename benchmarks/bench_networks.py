@@ -6,10 +6,11 @@ Three workloads at the paper's settings in float32: N-body (100 graphs of 5 part
 atoms, energies and forces, backward through the forces) and QM9-like (24 molecules of 18 atoms), complete graphs with
 self loops, random positions. Methods take turns, so that a change of the machine hits all of them; medians and the
 smallest and largest of the repeats. Operations are those of matrix products by torch's counter, and the share is of the
-rate that one matrix product reaches in the same run. Peak memory is that of a process of its own for one step, less
+rate that one matrix product reaches in the same run. Traffic is what operations read and write, though caches serve
+much of it; its share is of the rate of one long sum. Peak memory is that of a process of its own for one step, less
 what it held before. On a GPU a step is one CUDA graph (not for steerable). All processes keep their buffers
-(``keep_memory``). Writes a picture beside the JSON; workloads of the same commit, device and threads that are in the
-file already are kept, so that long runs can be made one workload at a time.
+(``keep_memory``). Writes a picture beside the JSON. Workloads of the same commit, device and threads that are in the
+file already are kept, so that a long run can be made one workload at a time.
 
     python benchmarks/bench_networks.py --construction        # build and calibrate the paper's N-body network
 """
@@ -26,6 +27,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 from yardstick import Textbook
@@ -138,6 +141,29 @@ def matrix_rate(device: torch.device) -> float:
     return best
 
 
+def memory_rate(device: torch.device) -> float:
+    """Bytes a second, read and written, of a sum of one number to 256 MB."""
+    a, b = torch.zeros(2, 2**26, device=device)
+    return 2 * a.nbytes / Timer("torch.add(a, 1, out=b)", globals={"torch": torch, "a": a, "b": b},
+                                num_threads=torch.get_num_threads()).timeit(5).mean
+
+
+class Traffic(TorchDispatchMode):
+    """Counts operations that are no views, and the bytes of the tensors that they take and give."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.operations += 1
+            self.bytes += sum(min(a.nbytes, a.untyped_storage().nbytes()) for a in tree_leaves((args, kwargs, out))
+                              if isinstance(a, torch.Tensor))
+        return out
+
+
 def peak_bytes(workload: str, method: str, device: torch.device) -> int | None:
     """Bytes of one training step, beyond what was held before it; on a CPU in a process of its own."""
     if device.type == "cpu":
@@ -178,17 +204,19 @@ def measure(workload: str, methods: tuple[str, ...], repeats: int, device: torch
             for name, step in steps_of(workload, network, graphs).items():
                 with FlopCounterMode(display=False) as counter:
                     step()  # also the first, slow one
+                with Traffic() as traffic:
+                    step()
                 if device.type == "cuda" and method != "steerable":  # e3nn's harmonics are compiled when first used
                     step = captured(step)
-                found[method, name] = step, counter.get_total_flops(), count(network), []
+                found[method, name] = step, counter.get_total_flops(), count(network), [], traffic
     for _ in range(repeats):
-        for step, _, _, seconds in found.values():
+        for step, _, _, seconds, _ in found.values():
             seconds.append(Timer("step()", globals={"step": step}, num_threads=torch.get_num_threads())
                            .timeit(times).mean)
-    for (method, name), (_, flop, parameters, seconds) in found.items():
+    for (method, name), (_, flop, parameters, seconds, traffic) in found.items():
         rows.append({"workload": workload, "method": method, "step": name, "ms": 1e3 * statistics.median(seconds),
                      "ms_least": 1e3 * min(seconds), "ms_most": 1e3 * max(seconds), "gflop": flop / 1e9,
-                     "parameters": parameters})
+                     "parameters": parameters, "gbytes": traffic.bytes / 1e9, "operations": traffic.operations})
     return rows
 
 
@@ -236,7 +264,7 @@ def main() -> None:
     if options.construction:
         print(json.dumps(construction()))
         return
-    rate, rows = matrix_rate(device), []
+    rate, stream, rows = matrix_rate(device), memory_rate(device), []
     about = {"device": device_name(device), "threads": torch.get_num_threads(), **facts()}
     if options.out and options.out.exists():
         old = json.loads(options.out.read_text())
@@ -245,7 +273,8 @@ def main() -> None:
     for workload in options.workloads:
         new = measure(workload, tuple(options.methods), options.repeats, device)
         for row in new:
-            row["matrix_gflops"] = rate / 1e9
+            row["matrix_gflops"], row["memory_gbytes_per_s"] = rate / 1e9, stream / 1e9
+            row["share_of_memory_rate"] = row["gbytes"] * 1e12 / row["ms"] / stream
             row["share_of_matrix_rate"] = row["gflop"] * 1e12 / row["ms"] / rate
             slow = [r["ms"] for r in new if r["method"] == "textbook" and r["step"] == row["step"]]
             row["times_faster_than_textbook"] = slow[0] / row["ms"] if slow else None
@@ -253,7 +282,7 @@ def main() -> None:
                 row["peak_MB"] = peak_bytes(workload, row["method"], device) / 1e6
             print(f"{workload:6} {row['method']:18} {row['step']:14} {row['ms']:8.1f} ms ({row['ms_least']:.1f} to "
                   f"{row['ms_most']:.1f}) {row['gflop']:7.2f} GFLOP, {100 * row['share_of_matrix_rate']:3.0f} % of "
-                  f"{rate / 1e9:.0f} GFLOP/s, peak {row.get('peak_MB', 0):.0f} MB", flush=True)
+                  f"{rate / 1e9:.0f} GFLOP/s, {row['gbytes']:.2f} GB, peak {row.get('peak_MB', 0):.0f} MB", flush=True)
         rows += new
     if options.out:
         write_json(options.out, {"about": "see benchmarks/bench_networks.py", "command": " ".join(sys.argv),
