@@ -22,7 +22,7 @@ class Cost(NamedTuple):
     name: str
     shape: tuple[int, ...]
     parameters: int
-    flop: int  # in matrix products, a multiply-add counted as two; GELU, norms, sums over edges are not counted
+    flop: int  # in matrix products, a multiply-add counted as two; GELU, norms, sums over edges, directions are not
 
 
 def cost_table(model: Ponita, graphs: Graphs) -> list[Cost]:
