@@ -17,9 +17,9 @@ with pytest.MonkeyPatch.context() as patch:
 MEASURED = tool.stored()["notebooks"]
 
 
-def test_measured_on_two_cores_at_a_known_commit_within_the_budget():
+def test_measured_at_a_known_commit_within_the_budget():
     for name, run in MEASURED.items():
-        assert run["cores"] == tool.CORES and run["commit"] and not run["commit"].endswith("dirty"), name
+        assert run["commit"] and not run["commit"].endswith("dirty"), name
         assert run["seconds"] <= tool.MAX_SECONDS, name
 
 
@@ -42,7 +42,7 @@ def test_running_is_rounded_up(seconds, words):
 
 
 def test_over_the_budget():
-    with pytest.raises(ValueError, match=r"at most 180 s on 2 cores, but this one took 181 s\. Store a longer run"):
+    with pytest.raises(ValueError, match=r"at most 180 s, but this one took 181 s\. Store a longer run"):
         tool.in_words(181)
 
 
@@ -54,14 +54,15 @@ def test_cards_are_written_in_place(tmp_path, monkeypatch):
     monkeypatch.setattr(tool, "stored", lambda: {"notebooks": {"01_a": {"seconds": 20.0}}})
     assert tool.main(["--cards", str(path)]) == 0
     said = nbformat.read(path, as_version=4).cells[1].source
-    assert said == ("> **Needs**: notebook 00. **Time**: 5 minutes to read, half a minute to run on two cores. "
+    assert said == ("> **Needs**: notebook 00. **Time**: 5 minutes to read, half a minute to run. "
                     "**Data**: none. **Seeds**: fixed.")
 
 
 def test_measuring_runs_a_copy(tmp_path):
-    notebook = new_notebook(cells=[new_code_cell("import time\ntime.sleep(1.5)")])
+    work = "import time\ntime.sleep(3)\nstart = time.process_time()\nwhile time.process_time() < start + 2:\n    pass"
+    notebook = new_notebook(cells=[new_code_cell(work)])
     path = tmp_path / "a.ipynb"
     nbformat.write(notebook, path)
     before = path.read_bytes()
-    assert tool.measure(path) > 1.5
+    assert tool.measure(path) > 2
     assert path.read_bytes() == before
