@@ -1,9 +1,9 @@
 """How long each notebook takes, measured: ``python tools/notebook_minutes.py`` runs them all.
 
 Running: a copy is executed from top to bottom, with data made on the spot, and its processor time counts. That is what
-one idle core needs, at most, and does not depend on what else the machine does. Reading: 100 words and 15 lines of code a
-minute, outside the exercises. Exercises: the sum of their own minutes. ``--cards`` writes these times into the cards of
-the notebooks instead of measuring.
+one idle core needs, at most, and does not depend on what else the machine does. Reading: 100 words and 15 lines of code
+a minute, outside the exercises. Exercises: the sum of their own minutes. ``--cards`` writes these times into the
+notebooks' cards instead of measuring.
 """
 
 import argparse
