@@ -35,7 +35,9 @@ def wrong_answers(folder: Path = WRONG) -> dict[str, list]:
 
 def mistakes(name: str, wrong: dict[str, list]) -> list[str]:
     """What the check says of each wrong answer, once each; nothing that any exercise could be told (shape, type)."""
-    causes = dict.fromkeys(getattr(check, name)(answer).cause for _, answer in wrong[name])
+    judge = getattr(check, name)
+    seeded = [(answer, {"seed": 0} if callable(answer) else {}) for _, answer in wrong[name]]
+    causes = dict.fromkeys(judge(answer, **seed).cause for answer, seed in seeded)
     return [cause for cause in causes if cause != DIFFERS and not cause.startswith(PLAIN)]
 
 
