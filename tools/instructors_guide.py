@@ -60,18 +60,24 @@ def section(path: Path, wrong: dict[str, list]) -> str:
     return "\n".join(lines)
 
 
-def filled(text: str, wrong: dict[str, list]) -> str:
-    """The guide with all its generated parts as they are now.
+def sections() -> dict[Path, str]:
+    """All generated parts, as they are now: every check judges its wrong answers, which takes half a minute."""
+    wrong = wrong_answers()
+    return {path: section(path, wrong) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+
+
+def filled(text: str, parts: dict[Path, str]) -> str:
+    """The guide with these generated parts.
 
     Raises: ValueError if a notebook has no place in the guide.
     """
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path, part in parts.items():
         number = path.stem[:2]
         marks = f"<!-- {number} -->", f"<!-- /{number} -->"
         if text.count(marks[0]) != 1 or text.count(marks[1]) != 1:
             raise ValueError(f"docs/instructors.md must hold {marks[0]} and {marks[1]} once each, for {path.name}.")
         before, rest = text.split(marks[0])
-        text = f"{before}{marks[0]}\n{section(path, wrong)}\n{marks[1]}{rest.split(marks[1])[1]}"
+        text = f"{before}{marks[0]}\n{part}\n{marks[1]}{rest.split(marks[1])[1]}"
     return text
 
 
@@ -80,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the guide is out of date")
     args = parser.parse_args(argv)
     text = GUIDE.read_text()
-    new = filled(text, wrong_answers())
+    new = filled(text, sections())
     if args.check:
         print("up to date" if new == text else f"out of date: run python {Path(sys.argv[0])}")
         return int(new != text)
