@@ -29,7 +29,9 @@ class FrozenField(ForceField):
     """A copy of a force field whose weights never change again: kernels from a table, derivatives by hand.
 
     The nodes' part of the network is computed as ever. Energy and forces belong together exactly: the forces are the
-    gradient of the tabulated energy. ``field_with_tables`` also says how far that is from the field itself.
+    gradient of the tabulated energy. ``field_with_tables`` also says how far that is from the field itself. For a
+    single molecule and no training; how much time it saves is in results/tables.json (at 21 atoms a sixth to a third:
+    sixteen rows of a table with all kernels are about as much work as the small network, and the nodes' part stays).
 
     Args:
         field: with a PONITA network on the bundle or on positions.
