@@ -1,4 +1,4 @@
-# The course in two commands: `make lab` opens it, `make test` checks it. Both set up .venv first.
+# The course in two commands: `make lab` opens it, `make test` checks it. Both, and `make app`, set up .venv first.
 VENV ?= .venv
 PYTHON ?=
 TORCH ?= 2.13.0
@@ -7,7 +7,7 @@ HOLD = 'soupsieve<3'
 BIN = $(VENV)/bin
 STAGES = lint unit bad_input notebooks browser
 
-.PHONY: venv lab test $(STAGES) bench assignment slides book lock clean
+.PHONY: venv lab app test $(STAGES) bench assignment slides book lock clean
 
 # pinned packages and this package, editable
 venv: $(VENV)/.installed
@@ -18,6 +18,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 # JupyterLab on notebooks/00_start_here.ipynb
 lab: venv
 	@$(BIN)/python -m ponita_edu.lab
+
+# the explorers as a site for a class: make app, or make app OPTIONS="--ip 0.0.0.0 --visitors 30"
+app: venv
+	@$(BIN)/python -m ponita_edu.app $(OPTIONS)
 
 # every stage in turn, up to the first failure
 test: venv

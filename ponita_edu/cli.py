@@ -1,4 +1,4 @@
-"""The command line: ``ponita-edu train | sweep | evaluate | sample | simulate | queue | doctor | lab``.
+"""The command line: ``ponita-edu train | sweep | evaluate | sample | simulate | queue | doctor | lab | app``.
 
 Settings come from the preset, then from ``--config FILE.yaml``, then from options, the later ones winning.
 """
@@ -25,6 +25,7 @@ COMMANDS = {
     "queue": "the full runs: which are missing, and the next pieces of them",
     "doctor": "check the installation",
     "lab": "open the course in JupyterLab",
+    "app": "serve the explorers to a class, without code",
 }
 
 
@@ -73,7 +74,7 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     command = choose("command", argv[0], COMMANDS)
     run = {"train": _train, "sweep": _sweep, "evaluate": _evaluate, "sample": _sample, "simulate": _simulate,
-           "queue": _queue, "doctor": _doctor, "lab": _lab}[command]
+           "queue": _queue, "doctor": _doctor, "lab": _lab, "app": _app}[command]
     return run(argv[1:])
 
 
@@ -280,6 +281,12 @@ def _lab(argv: list[str]) -> int:
     from ponita_edu import lab
 
     return lab.main(argv)
+
+
+def _app(argv: list[str]) -> int:
+    from ponita_edu import app
+
+    return app.main(argv)
 
 
 def _parser(command: str, description: str) -> Parser:

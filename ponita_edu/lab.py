@@ -110,8 +110,8 @@ def stop(server: subprocess.Popen) -> None:
             server.kill()
 
 
-def wait_until_ready(server: subprocess.Popen, port: int, log: Path) -> None:
-    """Return once the server answers.
+def wait_until_ready(server: subprocess.Popen, port: int, log: Path, name: str = "JupyterLab", url: str = "") -> None:
+    """Return once the server answers at ``url``, by default its own API on this machine.
 
     Raises:
         RuntimeError: if it stops, or does not answer in time; the end of its log is in the message.
@@ -119,13 +119,13 @@ def wait_until_ready(server: subprocess.Popen, port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2).close()
+            urllib.request.urlopen(url or f"http://127.0.0.1:{port}/api", timeout=2).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
     why = f"did not answer within {START_SECONDS} s" if server.poll() is None else "stopped"
-    raise RuntimeError(f"JupyterLab {why}. Run `ponita-edu doctor`; the end of {log}:\n{tail}")
+    raise RuntimeError(f"{name} {why}. Run `ponita-edu doctor`; the end of {log}:\n{tail}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from numbers import Real
 
@@ -145,14 +146,20 @@ def choose_grid(family: str, n: int, seed: int = 0) -> Grid:
     return make_grid(family, n, seed=seed)
 
 
+def repulsion_grids() -> Iterator[Grid]:
+    """The repulsion grids of all sizes, those near 20 first: some take a fifth of a second, once."""
+    for n in sorted(SIZES, key=lambda n: abs(n - 20)):
+        grid = choose_grid("repulsion", n)
+        _row(grid), _drawn(grid)
+        yield grid
+
+
 @lru_cache(maxsize=1)
 def warm_up() -> threading.Thread:
-    """Make the repulsion grids of all sizes once, in the background: some take a fifth of a second."""
+    """Make the repulsion grids of all sizes once, in the background."""
 
     def work() -> None:
-        for n in sorted(SIZES, key=lambda n: abs(n - 20)):
-            grid = choose_grid("repulsion", n)
-            _row(grid), _drawn(grid)
+        for _ in repulsion_grids():
             time.sleep(0.005)  # give way to drawing
 
     thread = threading.Thread(target=work, name="repulsion grids", daemon=True)

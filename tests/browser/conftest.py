@@ -64,6 +64,8 @@ PICTURE = """box => JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-p
 class WidgetOnPage:
     """One Explorer in the page, used as a person would: by keys and clicks."""
 
+    IDLE = "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+
     def __init__(self, page, name: str) -> None:
         self.page, self.box = page, page.locator(f".w-{name}").first
 
@@ -102,10 +104,9 @@ class WidgetOnPage:
 
     def settle(self, seconds: float = 30) -> None:
         """Wait until the kernel is idle and the widget stands still, so that no late update is taken for a new one."""
-        idle = "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
         last = None
         for _ in range(int(seconds * 4)):
-            now = self.page.evaluate(idle), self.picture(), self.report(), self.error()
+            now = self.page.evaluate(self.IDLE), self.picture(), self.report(), self.error()
             if now[0] and now == last:
                 return
             last = now

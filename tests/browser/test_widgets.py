@@ -3,26 +3,10 @@
 To add a widget, add its moves to the table. A widget without moves, or moves without a widget, fail the test.
 """
 
-from dataclasses import dataclass
-
 import pytest
+from moves import Move, make
 
 pytestmark = pytest.mark.browser
-
-
-@dataclass(frozen=True)
-class Move:
-    """Use a control (see `WidgetOnPage.use`), then wait until the named things have changed.
-
-    `changes` are among picture, report and error; `says` must stand in the report afterwards.
-    """
-
-    widget: str
-    control: str
-    action: str | None = None
-    times: int = 1
-    changes: tuple[str, ...] = ("picture", "report")
-    says: str = ""
 
 
 MOVES = {
@@ -178,18 +162,10 @@ def test_every_control_changes_what_it_should(ran):
     moves = MOVES.get(ran.name, [])
     assert set(ran.widget_names()) == {move.widget for move in moves}, "the table and the notebook differ"
     for move in moves:
-        widget = ran.widget(move.widget)
-        widget.wait_until_drawn()
-        widget.settle()
         if move.control == "reset":  # the state that the moves led to tells more than the first one
+            ran.widget(move.widget).settle()
             ran.screenshot(f"{ran.name.removesuffix('.ipynb')}_{move.widget}", widget=move.widget)
-        before = {of: getattr(widget, of)() for of in move.changes}
-        widget.use(move.control, move.action, move.times)
-        for of in move.changes:
-            widget.wait_for_change(of, before[of])
-        widget.box.locator(".t-report").filter(has_text=move.says).wait_for(timeout=30_000)
-        if "error" not in move.changes:
-            assert widget.error().strip() == "", move
+        make(ran.widget(move.widget), move)
 
 
 def test_picture_stays_while_nobody_moves_anything(ran):

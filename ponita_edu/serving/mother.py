@@ -1,0 +1,104 @@
+"""A process that has everything imported and warm, and gives birth to the pages' kernels by ``fork``.
+
+A kernel that starts by itself imports torch, plotly and the course anew: seconds of work and 400 MB for each visitor.
+A child of this process is there in a moment, and shares the mother's memory as long as neither writes to it.
+
+It reads one JSON object a line from its standard input, {"connection_file", "cwd", "env"}, and answers with one that
+holds the ``pid`` of a new kernel. It ends, and its children with it, when its input does.
+"""
+
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+
+import torch
+from ipywidgets import Widget
+from tqdm import tqdm
+
+from ponita_edu.serving import kernel
+from ponita_edu.serving.pages import MAKERS
+from ponita_edu.viz import grids
+
+
+class Mother:
+    """Answers requests for kernels on two file descriptors."""
+
+    def __init__(self, requests: int, answers: int):
+        self._requests, self._answers, self._rest, self._open = requests, answers, b"", True
+
+    def serve(self) -> None:
+        """Answer requests until there will be no more; use the time between to get warm."""
+        self._say({"ready": True})
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead children need no burial
+        for _ in warm_up():
+            self._answer(wait=False)
+        gc.collect()
+        gc.freeze()  # the collector would write to memory that is shared
+        print(f"the pages are warm, {threading.active_count()} thread", file=sys.stderr, flush=True)
+        while self._open:
+            self._answer(wait=True)
+
+    def _answer(self, wait: bool) -> None:
+        while self._open and select.select([self._requests], [], [], None if wait else 0)[0]:
+            read = os.read(self._requests, 65536)
+            self._open = bool(read)
+            *lines, self._rest = (self._rest + read).split(b"\n")
+            for line in lines:
+                self._say({"pid": self._bear(json.loads(line))})
+
+    def _say(self, answer: dict) -> None:
+        os.write(self._answers, json.dumps(answer).encode() + b"\n")
+
+    def _bear(self, wanted: dict) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:  # in the child, which must never come back into the mother's loop
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            os.setsid()
+            os.close(self._requests)
+            os.close(self._answers)
+            os.environ.clear()
+            os.environ.update(wanted["env"], JPY_PARENT_PID=str(os.getppid()))
+            os.chdir(wanted["cwd"])
+            kernel.run(wanted["connection_file"])
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+
+
+def warm_up() -> Iterator[None]:
+    """Fill the caches that pages share, step by step. No thread may run at a step: it would be missing in a child."""
+    first = ("pairs", "trajectories", "denoising")  # the others start a thread that makes all repulsion grids
+    for name in first:
+        MAKERS[name]()
+        yield
+    for _ in grids.repulsion_grids():
+        yield
+    grids.warm_up().join()  # finds all of them made
+    for name in MAKERS.keys() - first:
+        MAKERS[name]()
+        yield
+    Widget.close_all()
+
+
+def main() -> None:
+    """Take requests from standard input; answers go to standard output, whatever is printed to the error stream."""
+    requests, answers = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    tqdm.monitor_interval = 0  # no thread may run before a fork; and twenty visitors share two cores
+    torch.set_num_threads(1)
+    Mother(requests, answers).serve()
+
+
+if __name__ == "__main__":
+    main()

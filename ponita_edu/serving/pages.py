@@ -1,0 +1,68 @@
+"""What the pages of the app show: the explorers of the course."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from plotly.basewidget import BaseFigureWidget
+
+import ponita_edu
+from ponita_edu.data.nbody import NBodySplit, to_graphs
+from ponita_edu.data.nbody_simulator import InitialState, draw_initial_states, simulate
+from ponita_edu.tasks.diffusion import ELEMENTS, Layout
+from ponita_edu.tasks.run import load_model
+from ponita_edu.tasks.task import stream
+from ponita_edu.viz.generation import DiffusionViewer, Frame
+from ponita_edu.viz.grids import GridExplorer
+from ponita_edu.viz.lifts import LiftExplorer
+from ponita_edu.viz.pairs import PairExplorer
+from ponita_edu.viz.rotation_check import RotationCheck
+from ponita_edu.viz.trajectories import TrajectoryViewer
+from ponita_edu.viz.widget import Explorer
+
+# One copy of plotly for a page, which the browser keeps; not five megabytes in a message for each picture.
+BaseFigureWidget._esm = 'export default (await import(new URL("/plotly.js", location.origin))).default;'
+CHECKPOINTS = Path(ponita_edu.__file__).parent / "assets" / "checkpoints"
+
+
+@lru_cache(maxsize=1)
+def _five_charges() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """A system that no network was trained on, t = 3.1 to 4.1: the way, the charges, two predictions, the times."""
+    at, v = (moved[:, -1] for moved in _simulated(draw_initial_states(1, seed=7), 3100, 3100)[:2])
+    charges = draw_initial_states(1, seed=7).charges
+    loc, _, time = _simulated(InitialState(charges, at, v), 1000, 20)
+    way = np.concatenate((at[:, None], loc), axis=1)[0]
+    times = np.concatenate(([0.0], time))
+    graphs = to_graphs(NBodySplit(*(a.astype(np.float32) for a in (charges, at, v, way[None, -1])), "test", False))
+    with torch.no_grad():
+        moved = load_model(CHECKPOINTS / "nbody_quick")[2](graphs).vector[:, 0].numpy()
+    return way, charges[0], {"PONITA": at[0] + moved, "straight line": at[0] + times[:, None, None] * v[0]}, times
+
+
+def _simulated(start: InitialState, steps: int, every: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ran = simulate(start, steps=steps, every=every)
+    return ran.loc, ran.vel, ran.time
+
+
+@lru_cache(maxsize=1)
+def _from_noise() -> list[Frame]:
+    """How the small trained generator makes a molecule of nine atoms, moment by moment (notebook 12)."""
+    model = load_model(CHECKPOINTS / "qm9_gen_quick")[2]
+    layout = Layout.of_sizes(torch.tensor([9]), next(model.parameters()))
+    with torch.no_grad():
+        states = [step.state for step in model.path(layout, stream(0, 0), 80)]
+    elements = np.array(ELEMENTS)
+    return [Frame(elements[model.diffusion.types(z).numpy()], z[:, :3].double().numpy(), f"after step {k} of 80")
+            for k, z in enumerate(states, 1)]
+
+
+MAKERS: dict[str, Callable[[], Explorer]] = {  # one for each page of `site_map.PAGES`
+    "pairs": PairExplorer,
+    "grids": GridExplorer,
+    "lifting": LiftExplorer,
+    "rotation": RotationCheck,
+    "trajectories": lambda: TrajectoryViewer(*_five_charges()),
+    "denoising": lambda: DiffusionViewer(_from_noise()),
+}

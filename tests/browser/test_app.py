@@ -1,0 +1,228 @@
+"""The app in a browser, as a class uses it, and as someone who wants more than a class should get."""
+
+import json
+import secrets
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+from conftest import SIZE, NotebookPage, WidgetOnPage
+from moves import Move, make
+
+from ponita_edu import app, lab
+from ponita_edu.serving.site_map import PAGES
+
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python: the dev extra")
+client = pytest.importorskip("websockets.sync.client", reason="websockets comes with Voilà, the course extra")
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("app")]
+
+MOVES = {
+    "pairs": [Move("PairExplorer", "x", "ArrowLeft", times=4),
+              Move("PairExplorer", "space", "R²×S¹"),
+              Move("PairExplorer", "collide"),
+              Move("PairExplorer", "reset")],
+    "grids": [Move("GridExplorer", "right", "lebedev"),
+              Move("GridExplorer", "left_n", "ArrowRight", times=3),
+              Move("GridExplorer", "cells", changes=("picture",)),
+              Move("GridExplorer", "reset")],
+    "lifting": [Move("LiftExplorer", "azimuth", "ArrowRight", times=3),
+                Move("LiftExplorer", "exact", says="0 (rounding)"),
+                Move("LiftExplorer", "reset")],
+    "rotation": [Move("RotationCheck", "turn_z", "ArrowRight", times=3, says="approximate"),
+                 Move("RotationCheck", "move_grid", says="It holds."),
+                 Move("RotationCheck", "reset")],
+    "trajectories": [Move("TrajectoryViewer", "time", "ArrowRight", times=10, changes=("picture",)),
+                     Move("TrajectoryViewer", "prediction", "none", changes=("picture",)),
+                     Move("TrajectoryViewer", "play", changes=("picture",)),
+                     Move("TrajectoryViewer", "reset", changes=("picture",))],
+    "denoising": [Move("DiffusionViewer", "step", "End", says="stable atoms: 9 of 9"),
+                  Move("DiffusionViewer", "still", changes=("report",)),
+                  Move("DiffusionViewer", "reset")],
+}
+
+
+class AppWidget(WidgetOnPage):
+    IDLE = "() => new Promise(done => setTimeout(() => done(true), 500))"  # no JupyterLab here to ask
+
+
+class AppPage(NotebookPage):
+    def widget(self, name: str) -> AppWidget:
+        return AppWidget(self.page, name)
+
+    @property
+    def kernel(self) -> str:
+        return json.loads(self.page.locator("#jupyter-config-data").text_content())["kernelId"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Address and token of an app that serves this test alone."""
+    home = tmp_path_factory.mktemp("app")
+    port, token, log = lab.free_port(0), secrets.token_hex(16), home / "app.log"
+    process = app.start(port, token, log)
+    try:
+        lab.wait_until_ready(process, port, log, "The app", f"http://127.0.0.1:{port}/login")
+        yield f"http://127.0.0.1:{port}", token
+    finally:
+        lab.stop(process)
+
+
+@pytest.fixture
+def open_page(browser, site):
+    """``open_page(name)``: a page of the app, drawn; checked and closed at the end of the test."""
+    opened = []
+
+    def open_one(name: str, size: dict = SIZE) -> AppPage:
+        page = AppPage(browser.new_context(viewport=size).new_page(), site[0], name)
+        opened.append(page)
+        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=90_000)
+        if name:
+            page.page.wait_for_selector(".ponita-explorer", timeout=60_000)
+            page.widget(page.widget_names()[0]).wait_until_drawn(60)
+        return page
+
+    yield open_one
+    for page in opened:
+        page.page.context.close()
+        page.check()
+
+
+def ask(site, path: str, method: str = "GET", token: str | None = None) -> int:
+    """The status that a visitor with the token gets; other sites' requests come without one."""
+    headers = {"Authorization": f"token {site[1] if token is None else token}"}
+    request = urllib.request.Request(site[0] + path, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+# ---------------------------------------------------------------------------------------------------------- the pages
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_drawn_and_its_controls_change_it(open_page, name):
+    page = open_page(name)
+    assert page.page.title().startswith(PAGES[name].title) and page.page.locator("h1").inner_text() == PAGES[name].title
+    assert page.page.locator("#loading").count() == 0 and page.page.locator("#asleep").is_hidden()
+    for move in MOVES[name]:
+        make(page.widget(move.widget), move)
+    about = page.page.locator(".t-about summary")
+    about.focus()
+    about.press("Enter")
+    assert not page.page.locator(".t-about details").evaluate("details => details.open")
+    assert "import" not in page.page.content().split("</head>")[1].split("<main>")[1].split("jupyter-config-data")[0]
+
+
+def test_list_leads_to_every_page_by_keyboard(open_page):
+    page = open_page("").page
+    links = page.locator("main a")
+    assert [link.get_attribute("href") for link in links.all()] == [f"/{name}" for name in PAGES]
+    seen = []
+    for _ in PAGES:
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("() => document.activeElement.textContent"))
+    assert seen == [page_.title for page_ in PAGES.values()]
+
+
+def test_page_fits_a_phone(open_page):
+    page = open_page("trajectories", {"width": 390, "height": 844}).page
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+
+
+def test_kernel_ends_when_its_page_is_closed(open_page, site):
+    page = open_page("pairs")
+    path = f"/api/kernels/{page.kernel}"
+    assert ask(site, path) == 200
+    page.page.goto(f"{site[0]}/")
+    for _ in range(40):
+        if ask(site, path) == 404:
+            return
+        page.page.wait_for_timeout(250)
+    pytest.fail("the kernel outlived its page")
+
+
+# ------------------------------------------------------------------------------------------------------ accessibility
+def grave(page, context: str | None = None) -> list[str]:
+    found = axe.Axe().run(page, context).response["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("name", ["", "pairs", "trajectories"])
+def test_axe_finds_nothing_grave(open_page, name):
+    page = open_page(name).page
+    if name:  # names come half a second after the controls
+        page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
+    assert grave(page) == []
+    page.evaluate("() => document.querySelector('main').insertAdjacentHTML('beforeend', '<button></button>')")
+    assert [found.split(":")[0] for found in grave(page)] == ["button-name"]  # the control
+
+
+def test_axe_finds_nothing_grave_in_a_widget_of_a_notebook(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("axe.ipynb", "from ponita_edu.viz.trajectories import TrajectoryViewer\n"
+                                            "TrajectoryViewer([[[0., 0, 0]], [[1., 0, 0]]], [1.])"))
+    assert notebook.run_all() == []
+    notebook.widget("TrajectoryViewer").wait_until_drawn()
+    notebook.page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
+    assert grave(notebook.page, ".ponita-explorer") == []
+    notebook.page.evaluate("() => document.querySelectorAll('.noUi-handle').forEach(h => h.ariaLabel = '')")
+    assert grave(notebook.page, ".ponita-explorer") != []
+
+
+# --------------------------------------------------------------------------------------------- what a visitor may not
+@pytest.mark.parametrize("path", [
+    "/voila/tree", "/voila/render/pairs.ipynb", "/voila/files/pairs.ipynb", "/voila/api/contents", "/pairs.ipynb",
+    "/api/contents", "/api/contents/pairs.ipynb", "/api/kernels", "/api/kernelspecs", "/api/sessions", "/api/terminals",
+    "/files/pairs.ipynb", "/tree", "/lab", "/api/kernels/no-such-k-er-nel", "/voila/templates/ponita/index.html.j2",
+    "/voila/static/../../app.py", "/voila/static/%2e%2e/%2e%2e/app.py", "/plotly.js/../__init__.py",
+    "/voila/templates/ponita/static/../../../../../etc/passwd", "/voila/labextensions/..%2f..%2f..%2fetc/passwd",
+])
+def test_nothing_else_is_served(site, path):
+    assert ask(site, path) in (403, 404)
+
+
+def test_what_is_served_is_served(site):
+    """The control of the test above."""
+    assert [ask(site, f"/{path}") for path in ("", "plotly.js", "voila/static/voila.js")] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("method, path", [
+    ("POST", "/api/kernels"), ("POST", "/api/sessions"), ("POST", "/api/terminals"), ("PUT", "/api/contents/x.ipynb"),
+    ("POST", "/api/kernels/KERNEL/restart"), ("POST", "/api/kernels/KERNEL/interrupt"),
+    ("DELETE", "/api/kernels/KERNEL"),
+])
+def test_no_kernel_is_started_or_changed_by_request(open_page, site, method, path):
+    page = open_page("pairs")
+    assert ask(site, path.replace("KERNEL", page.kernel), method) in (403, 404, 405)
+    assert ask(site, f"/api/kernels/{page.kernel}") == 200
+
+
+def test_without_the_token_there_is_a_login_and_nothing_else(site):
+    for path in ("/", "/pairs"):
+        with urllib.request.urlopen(site[0] + path, timeout=30) as answer:
+            assert "/login" in answer.url
+    assert ask(site, "/api/kernels/00000000-0000-0000-0000-000000000000", token="wrong") == 403
+
+
+def message(kind: str, channel: str, **content) -> str:
+    header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "s", "username": "v", "version": "5.3",
+              "date": ""}
+    return json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel,
+                       "buffers": []})
+
+
+def test_visitors_code_is_not_run(open_page, site, tmp_path):
+    page, target = open_page("pairs"), tmp_path / "was_here"
+    code = {"code": f"open({str(target)!r}, 'w')", "silent": False, "store_history": False, "allow_stdin": False,
+            "user_expressions": {"x": f"open({str(target)!r}, 'w')"}}
+    address = f"{site[0].replace('http', 'ws')}/api/kernels/{page.kernel}/channels?session_id=s&token={site[1]}"
+    with client.connect(address, max_size=None) as socket:
+        for channel in ("shell", "control"):
+            socket.send(message("execute_request", channel, **code))
+            socket.send(message("complete_request", channel, code="open", cursor_pos=4))
+            socket.send(message("debug_request", channel, type="request", command="initialize", arguments={}))
+        socket.send(message("kernel_info_request", "shell"))
+        kinds = set()
+        while "kernel_info_reply" not in kinds:  # what may pass is answered, after all that was sent before
+            kinds.add(json.loads(socket.recv(timeout=30))["msg_type"])
+    assert not kinds & {"execute_reply", "complete_reply", "debug_reply", "error"} and not target.exists()
