@@ -9,6 +9,7 @@ import re
 import sys
 from typing import Any
 
+import ipywidgets
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
@@ -27,6 +28,10 @@ class PageKernel(IPythonKernel):
     msg_types = ["execute_request", "kernel_info_request", "comm_info_request", "shutdown_request"]  # noqa: RUF012
     control_msg_types = ["kernel_info_request", "shutdown_request"]  # noqa: RUF012
     _ran = False
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        ipywidgets.register_comm_target()  # at its import, in the mother, there was no kernel to register with
 
     async def do_execute(self, code: str, silent: bool, *args: Any, **options: Any) -> dict[str, Any]:
         """Run the cell of a page; expressions that a request may carry besides are never looked at."""

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 
@@ -25,27 +26,30 @@ from ponita_edu.serving import kernel
 from ponita_edu.serving.pages import MAKERS
 from ponita_edu.viz import grids
 
+PAUSE = 3.0  # seconds after a birth in which the child, not the mother, shall have the processor
+
 
 class Mother:
     """Answers requests for kernels on two file descriptors."""
 
     def __init__(self, requests: int, answers: int):
         self._requests, self._answers, self._rest, self._open = requests, answers, b"", True
+        self._born = -PAUSE
 
     def serve(self) -> None:
         """Answer requests until there will be no more; use the time between to get warm."""
         self._say({"ready": True})
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead children need no burial
         for _ in warm_up():
-            self._answer(wait=False)
+            self._answer(PAUSE if time.monotonic() - self._born < PAUSE else 0)
         gc.collect()
         gc.freeze()  # the collector would write to memory that is shared
-        print(f"the pages are warm, {threading.active_count()} thread", file=sys.stderr, flush=True)
-        while self._open:
-            self._answer(wait=True)
+        print(f"all pages are warm; threads: {threading.active_count()}", file=sys.stderr, flush=True)
+        self._answer(None)
 
-    def _answer(self, wait: bool) -> None:
-        while self._open and select.select([self._requests], [], [], None if wait else 0)[0]:
+    def _answer(self, seconds: float | None) -> None:
+        """Answer requests until none has come for so long; None: until there will be no more."""
+        while self._open and select.select([self._requests], [], [], seconds)[0]:
             read = os.read(self._requests, 65536)
             self._open = bool(read)
             *lines, self._rest = (self._rest + read).split(b"\n")
@@ -56,6 +60,7 @@ class Mother:
         os.write(self._answers, json.dumps(answer).encode() + b"\n")
 
     def _bear(self, wanted: dict) -> int:
+        self._born = time.monotonic()
         pid = os.fork()
         if pid:
             return pid
@@ -75,18 +80,13 @@ class Mother:
 
 
 def warm_up() -> Iterator[None]:
-    """Fill the caches that pages share, step by step. No thread may run at a step: it would be missing in a child."""
-    first = ("pairs", "trajectories", "denoising")  # the others start a thread that makes all repulsion grids
-    for name in first:
-        MAKERS[name]()
+    """Fill the caches that pages share, step by step."""
+    for make in MAKERS.values():
+        make()
+        Widget.close_all()  # only what it has worked out is to stay
         yield
     for _ in grids.repulsion_grids():
         yield
-    grids.warm_up().join()  # finds all of them made
-    for name in MAKERS.keys() - first:
-        MAKERS[name]()
-        yield
-    Widget.close_all()
 
 
 def main() -> None:
@@ -95,7 +95,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    tqdm.monitor_interval = 0  # no thread may run before a fork; and twenty visitors share two cores
+    # no thread may run at a fork: it would be missing in the child
+    tqdm.monitor_interval, grids.BACKGROUND = 0, False
     torch.set_num_threads(1)
     Mother(requests, answers).serve()
 

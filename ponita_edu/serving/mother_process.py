@@ -1,4 +1,4 @@
-"""The server's end of `mother.Mother`. Nothing but the standard library, so that both can import the rest side by side."""
+"""The server's end of `mother.Mother`, with the standard library alone: both import the rest side by side."""
 
 import asyncio
 import json

@@ -33,8 +33,8 @@ from ponita_edu.serving.site_map import PAGES, write_notebooks
 ASSETS = Path(__file__).resolve().parents[1] / "assets" / "app"
 # what a page says to its kernel: values of controls, and who are you
 MESSAGES = ["comm_open", "comm_close", "comm_msg", "comm_info_request", "kernel_info_request"]
-KEPT = (VoilaKernelWebsocketHandler, TemplateStaticFileHandler, MultiStaticFileHandler, ThemesHandler,
-        VoilaShutdownKernelHandler, FileFindHandler)
+PROTOCOL = "v1.kernel.websocket.jupyter.org"
+KEPT = (MultiStaticFileHandler, ThemesHandler, FileFindHandler)
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 # The browser itself keeps the page from asking anyone else. Widgets' scripts come as text, hence blob and eval.
@@ -62,6 +62,26 @@ class PageKernels(AsyncMappingKernelManager):
             await self.shutdown_kernel(kernel_id, now=True)
         else:
             await super().cull_kernel_if_idle(kernel_id)
+
+
+class SocketHandler(VoilaKernelWebsocketHandler):
+    """The websocket of a page, in the new protocol alone.
+
+    Voilà reads the head of every binary message as one of the new protocol; an old one sends it counting for hours, and
+    nobody is served meanwhile.
+    """
+
+    async def get(self, kernel_id: str) -> None:
+        if PROTOCOL not in self.request.headers.get("Sec-WebSocket-Protocol", ""):
+            raise tornado.web.HTTPError(400, f"the websocket must speak {PROTOCOL}")
+        await super().get(kernel_id)
+
+
+class CloseHandler(VoilaShutdownKernelHandler):
+    """A page that is closed says so, and its kernel ends. Its name is the proof that it is this page that says so."""
+
+    def check_xsrf_cookie(self) -> None:
+        """A page on its way out cannot send the cookie's word along."""
 
 
 class ListHandler(JupyterHandler):
@@ -104,12 +124,15 @@ class Site(Voila):
     def init_handlers(self) -> list:
         path = self.server_url
         names, one = "|".join(PAGES), r"(\w+-\w+-\w+-\w+-\w+)"
-        kept = [h for h in super().init_handlers() if issubclass(h[1], KEPT) and h[1] is not TornadoVoilaHandler]
+        kept = [h for h in super().init_handlers() if issubclass(h[1], KEPT)]
         login = self.identity_provider.get_handlers()
         about = {"template_paths": self.template_paths, "config": self.config,
                  "voila_configuration": self.voila_configuration}
         return [*kept, *login, (path, ListHandler), (rf"{path}({names})", PageHandler, about),
                 (rf"{path}api/kernels/{one}", AliveHandler),
+                (rf"{path}api/kernels/{one}/channels", SocketHandler),
+                (rf"{path}voila/api/shutdown/{one}", CloseHandler),
+                (rf"{path}voila/templates/(ponita/static/[\w.-]+)", TemplateStaticFileHandler),
                 (rf"{path}plotly\.js()", tornado.web.StaticFileHandler, {"path": str(PLOTLY)})]
 
 

@@ -24,6 +24,7 @@ FAMILIES = tuple(name for name in GRID_NAMES if name != "circle")
 LEBEDEV = (6, 14, 26, 38, 50)
 SIZES = range(4, 61)
 DEGREES = range(2, 9)  # of the harmonics whose integration errors are listed; that of degree 1 is |mean|
+BACKGROUND = True  # whether `warm_up` works; the app's processes share what one of them has made
 AREAS = (0.5, 1.5)  # of cells, relative to their mean: the ends of the colour scale
 SCALE = (f"<div style='font-size:13px'>area of a cell, relative to the mean<br>{AREAS[0]} "
          f"<span style='display:inline-block;width:170px;height:11px;border:1px solid {theme.GREY};"
@@ -162,7 +163,7 @@ def warm_up() -> threading.Thread:
         for _ in repulsion_grids():
             time.sleep(0.005)  # give way to drawing
 
-    thread = threading.Thread(target=work, name="repulsion grids", daemon=True)
+    thread = threading.Thread(target=work if BACKGROUND else None, name="repulsion grids", daemon=True)
     thread.start()
     return thread
 

@@ -7,13 +7,15 @@ import urllib.request
 import uuid
 
 import pytest
-from conftest import SIZE, NotebookPage, WidgetOnPage
+from browser.conftest import SIZE, NotebookPage, WidgetOnPage
 from moves import Move, make
 
 from ponita_edu import app, lab
 from ponita_edu.serving.site_map import PAGES
 
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python: the dev extra")
+base = pytest.importorskip("jupyter_server.services.kernels.connection.base")
+exceptions = pytest.importorskip("websockets.exceptions")
 client = pytest.importorskip("websockets.sync.client", reason="websockets comes with Voilà, the course extra")
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("app")]
 
@@ -76,9 +78,9 @@ def open_page(browser, site):
     def open_one(name: str, size: dict = SIZE) -> AppPage:
         page = AppPage(browser.new_context(viewport=size).new_page(), site[0], name)
         opened.append(page)
-        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=90_000)
+        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=120_000)
         if name:
-            page.page.wait_for_selector(".ponita-explorer", timeout=60_000)
+            page.page.wait_for_selector(".ponita-explorer", timeout=120_000)
             page.widget(page.widget_names()[0]).wait_until_drawn(60)
         return page
 
@@ -204,11 +206,10 @@ def test_without_the_token_there_is_a_login_and_nothing_else(site):
     assert ask(site, "/api/kernels/00000000-0000-0000-0000-000000000000", token="wrong") == 403
 
 
-def message(kind: str, channel: str, **content) -> str:
+def message(kind: str, channel: str, **content) -> bytes:
     header = {"msg_id": uuid.uuid4().hex, "msg_type": kind, "session": "s", "username": "v", "version": "5.3",
               "date": ""}
-    return json.dumps({"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": channel,
-                       "buffers": []})
+    return base.serialize_msg_to_ws_v1([json.dumps(part).encode() for part in (header, {}, {}, content)], channel)
 
 
 def test_visitors_code_is_not_run(open_page, site, tmp_path):
@@ -216,7 +217,7 @@ def test_visitors_code_is_not_run(open_page, site, tmp_path):
     code = {"code": f"open({str(target)!r}, 'w')", "silent": False, "store_history": False, "allow_stdin": False,
             "user_expressions": {"x": f"open({str(target)!r}, 'w')"}}
     address = f"{site[0].replace('http', 'ws')}/api/kernels/{page.kernel}/channels?session_id=s&token={site[1]}"
-    with client.connect(address, max_size=None) as socket:
+    with client.connect(address, max_size=None, subprotocols=["v1.kernel.websocket.jupyter.org"]) as socket:
         for channel in ("shell", "control"):
             socket.send(message("execute_request", channel, **code))
             socket.send(message("complete_request", channel, code="open", cursor_pos=4))
@@ -224,5 +225,7 @@ def test_visitors_code_is_not_run(open_page, site, tmp_path):
         socket.send(message("kernel_info_request", "shell"))
         kinds = set()
         while "kernel_info_reply" not in kinds:  # what may pass is answered, after all that was sent before
-            kinds.add(json.loads(socket.recv(timeout=30))["msg_type"])
+            kinds.add(json.loads(base.deserialize_msg_from_ws_v1(socket.recv(timeout=30))[1][0])["msg_type"])
     assert not kinds & {"execute_reply", "complete_reply", "debug_reply", "error"} and not target.exists()
+    with pytest.raises(exceptions.InvalidStatus, match="400"):  # a message of the old protocol would stop the server
+        client.connect(address)
