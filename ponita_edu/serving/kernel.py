@@ -5,6 +5,7 @@ through, this kernel refuses it. What remains are messages about widgets: values
 widget of the course runs them as code.
 """
 
+import logging
 import re
 import sys
 from typing import Any
@@ -38,7 +39,7 @@ class PageKernel(IPythonKernel):
         if NAME.fullmatch(code):
             return {"status": "ok", "execution_count": 0, "user_expressions": {}, "payload": []}
         if self._ran or code not in map(cell, PAGES):
-            self.log.warning("a page refused to run code that is not its own")
+            logging.getLogger(__name__).warning("a page refused to run code that is not its own")
             return {"status": "error", "ename": "PermissionError", "traceback": [], "execution_count": 0,
                     "evalue": "this kernel runs the cell of its page, once, and nothing else"}
         self._ran = True
