@@ -77,6 +77,30 @@ def test_slices_of_equal_graphs_change_no_value_and_no_derivative(monkeypatch, k
         assert misfit(answer["gathered"], answers(model, graphs)) > 1e-3
 
 
+@pytest.mark.parametrize("kind", ["bundle", "window", "positions"])
+def test_all_fast_paths_off_at_once_change_nothing(monkeypatch, kind):
+    fast, plain = {}, {}
+    for dtype in BOUND:
+        model, _ = case(kind, dtype)
+        graphs = collate([cloud(4, 3, seed, vectors=model.config.vectors_in) for seed in range(3)]).to(dtype)
+        with monkeypatch.context() as on:
+            on.setattr(blocks, "SLICED", 1)
+            on.setattr(blocks, "ROWS", 7)
+            fast[dtype] = answers(model, graphs)
+        with monkeypatch.context() as off:
+            off.setattr(blocks, "SLICED", 10**9)
+            off.setattr(blocks, "ROWS", 10**9)
+            off.setattr("ponita_edu.nn.conv.fiber_sum", lambda k, y: torch.einsum("poc,noc->npc", k, y))
+            model.share_classes = False
+            plain[dtype] = answers(model, graphs)
+    assert misfit(plain[F64], fast[F64]) < BOUND[F64]
+    # with the window, second derivatives lose digits in float32 whichever way they are computed
+    single = torch.float32
+    assert misfit(plain[F64], fast[single]) < max(BOUND[single], 5 * misfit(plain[F64], plain[single]))
+    next(model.blocks[1].parameters()).data.mul_(1.01)  # negative control: one bias
+    assert misfit(plain[single], answers(model, graphs)) > 1e-4
+
+
 def test_batches_of_unequal_graphs_are_gathered(monkeypatch):
     monkeypatch.setattr(blocks, "SLICED", 1)
     there = torch.tensor([[0, 1, 3, 4, 6, 7]]), torch.tensor([[1, 2, 4, 5, 7, 8]])
