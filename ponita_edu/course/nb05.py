@@ -90,7 +90,7 @@ def _gather_inputs(rng):
 def _gather(h, kernel, source, target):
     hits = (target == torch.arange(len(h))[:, None]).to(h)  # [n, E]
     sends = (source[:, None] == torch.arange(len(h))).to(h)  # [E, n]
-    return torch.einsum("te,eoc,es,soc->toc", hits, kernel, sends, h)
+    return torch.einsum("je,eoc,es,soc->joc", hits, kernel, sends, h)
 
 
 def _overwritten(h, kernel, source, target):
@@ -200,7 +200,7 @@ def _phi_inputs(rng):
 
 
 def _phi(kernel, r, o, sender):
-    # Only a = r.o changes as o goes round. Its part along the sender stays, the rest goes to and fro as a cosine of
+    # Only a = r.o changes as o goes round. Its part along the sender stays, the rest swings as a cosine of
     # amplitude A, whose mean is 0 and whose square has the mean A²/2: three samples hold a polynomial of degree 2.
     along = (o @ sender) * sender
     u = o - along
