@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("app")]
 MOVES = {
     "pairs": [Move("PairExplorer", "x", "ArrowLeft", times=4),
               Move("PairExplorer", "space", "R²×S¹"),
-              Move("PairExplorer", "collide"),
+              Move("PairExplorer", "collide", changes=("report",), says="48 random starts"),
               Move("PairExplorer", "reset")],
     "grids": [Move("GridExplorer", "right", "lebedev"),
               Move("GridExplorer", "left_n", "ArrowRight", times=3),
