@@ -143,7 +143,7 @@ def bond_order(fn: object, seed: int | None = None) -> Verdict:
         edges = np.concatenate([lengths[lengths > 0] + more for more in (0, 3, 5, 10)])
         return np.append(np.concatenate((edges - 1, edges + 1)), [2.0, 60.0, 250.0]) / 100, lengths
 
-    def counted(margins: list[float], unit: float = 100.0, never: float = -np.inf) -> Callable:
+    def counted(margins: list[int | float], unit: float = 100.0, never: float = -np.inf) -> Callable:
         def answer(distance: Array, lengths: Array) -> Array:
             limits = np.where(lengths > 0, lengths + margins, lengths + never)
             return (unit * distance[:, None] < limits).sum(1)
