@@ -136,6 +136,7 @@ def nbgrader(folder: Path, *command: str) -> None:
     """
     home = {name: str(folder / ".jupyter" / name.lower()) for name in
             ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+    home["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic by name
     done = subprocess.run([sys.executable, "-m", "nbgrader", *command], cwd=folder, env=os.environ | home,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:

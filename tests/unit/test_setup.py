@@ -126,7 +126,7 @@ def test_imported_tells_top_level_from_inner_imports():
 
 
 def test_every_import_is_declared():
-    """The library's modules load with its own dependencies; viz/ may need the course extra, functions any extra."""
+    """The library's modules load with its own dependencies; viz/ and serving/ may need the course extra, functions any."""
     distribution = {k: {canonical(d) for d in ds} for k, ds in metadata.packages_distributions().items()}
     distribution["lightning"] = {"lightning-fabric"}  # the same Fabric under its other name
     declared = {canonical(r.name) for r in REQUIREMENTS}
@@ -134,7 +134,7 @@ def test_every_import_is_declared():
     course = library | {canonical(Requirement(r).name) for r in EXTRAS["course"]}
     for path in (ROOT / "ponita_edu").rglob("*.py"):
         source = path.read_text()
-        loaded = course if "viz" in path.parts else library
+        loaded = course if {"viz", "serving"} & set(path.parts) else library
         if path.name in FOR_ASE:
             loaded = library | {"ase"}
         for name in imported(source, anywhere=False):
