@@ -167,7 +167,7 @@ def test_molecules_are_drawn(book, open_page):
     view = page.locator("[data-widget]").first
     view.scroll_into_view_if_needed()
     page.wait_for_function("() => document.querySelector('.ponita-viewer')?.dataset.state === 'drawn'", timeout=60_000)
-    assert view.get_attribute("data-models") == "8"
+    assert page.locator(".ponita-viewer").first.get_attribute("data-models") == "8"
 
 
 def test_answer_unfolds(book, open_page):
