@@ -22,6 +22,7 @@
             await Plotly.newPlot(place, data, { ...layout, height, autosize: true },
                 { responsive: true, displaylogo: false });
         }
+        box.dataset.state = "drawn"; // the viewer of molecules says so itself
     }
 
     async function molecules(box, record) {
@@ -38,7 +39,6 @@
         await load(`widgets/${key}.js`);
         const record = globalThis.ponitaWidgets[key];
         await (record.kind === "plotly" ? plotly : molecules)(box, record);
-        box.dataset.state = "drawn";
     }
 
     document.addEventListener("DOMContentLoaded", () => {
