@@ -126,7 +126,7 @@ def test_imported_tells_top_level_from_inner_imports():
 
 
 def test_every_import_is_declared():
-    """The library's modules load with its own dependencies; viz/ and serving/ may need the course extra, functions any."""
+    """Modules load with the library's own dependencies; viz/ and serving/ may need the course extra, functions any."""
     distribution = {k: {canonical(d) for d in ds} for k, ds in metadata.packages_distributions().items()}
     distribution["lightning"] = {"lightning-fabric"}  # the same Fabric under its other name
     declared = {canonical(r.name) for r in REQUIREMENTS}
