@@ -1,5 +1,6 @@
 """Fresh inputs for the checks, float64, from a generator."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,3 +25,8 @@ def rotation(generator: torch.Generator, dim: int = 3) -> Tensor:
 def whole(generator: torch.Generator, low: int, high: int) -> int:
     """A whole number, low ≤ k < high."""
     return int(torch.randint(low, high, (), generator=generator))
+
+
+def numpy_random(generator: torch.Generator) -> np.random.Generator:
+    """A numpy generator whose seed comes from ``generator``."""
+    return np.random.default_rng(whole(generator, 0, 2**31))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ponita_edu.course.fresh import normal, rotation, unit
 from ponita_edu.course.verdict import Verdict, judge
-from ponita_edu.geometry import Grid, make_grid, random_rotations
+from ponita_edu.geometry import Grid, make_grid
 
 __all__ = ["lift_all", "read_any", "read_matrix", "read_vector", "turn_signal"]
 
@@ -13,7 +13,7 @@ __all__ = ["lift_all", "read_any", "read_matrix", "read_vector", "turn_signal"]
 # ------------------------------------------------------------------------------------------------------------- lift
 def _lift_inputs(rng):
     ori = make_grid("fibonacci", 7).points
-    return _normal(rng, 4, 2), _normal(rng, 4, 3, 3), ori
+    return normal(rng, 4, 2), normal(rng, 4, 3, 3), ori
 
 
 def _lift(s, v, ori):
@@ -44,13 +44,13 @@ def _rings(rng):
     level, turn = (a.ravel() for a in np.meshgrid(z, angle, indexing="ij"))
     radius = np.sqrt(1 - level**2)
     points = torch.tensor(np.stack((radius * np.cos(turn), radius * np.sin(turn), level), axis=1))
-    return Grid.from_points(points @ random_rotations(1, generator=rng)[0].T, w.repeat(4) / 8)
+    return Grid.from_points(points @ rotation(rng).T, w.repeat(4) / 8)
 
 
 def _read_inputs(rng):
     grid = make_grid("circle", 5) if torch.rand((), generator=rng) < 0.5 else _rings(rng)
-    v = _normal(rng, 3, 2, grid.dim)
-    return torch.einsum("ncd,od->noc", v, grid.points) + _normal(rng, 3, 1, 2), grid.points, grid.weights
+    v = normal(rng, 3, 2, grid.dim)
+    return torch.einsum("ncd,od->noc", v, grid.points) + normal(rng, 3, 1, 2), grid.points, grid.weights
 
 
 def _read(f, ori, weights):
@@ -83,9 +83,9 @@ def read_vector(fn: object, seed: int | None = None) -> Verdict:
 
 # --------------------------------------------------------------------------------------------------------- read_any
 def _any_inputs(rng):
-    ori = torch.nn.functional.normalize(_normal(rng, 9, 3), dim=-1)
+    ori = unit(rng, 9, 3)
     weights = 0.2 + torch.rand(9, generator=rng, dtype=torch.float64)
-    return ori @ _normal(rng, 3) + 1 + _normal(rng, 1).abs(), ori, weights / weights.sum()
+    return ori @ normal(rng, 3) + 1 + normal(rng, 1).abs(), ori, weights / weights.sum()
 
 
 def _any(f, ori, weights):
@@ -140,7 +140,7 @@ def _turn_inputs(rng):
     rotations = grid.symmetries()[0]
     of_order_5 = rotations[((rotations.diagonal(dim1=1, dim2=2).sum(-1) - 1.618).abs() < 0.01)]
     R = of_order_5[int(torch.randint(len(of_order_5), (1,), generator=rng))]
-    return _normal(rng, 20), grid.points, R
+    return normal(rng, 20), grid.points, R
 
 
 def _turn(f, ori, R):
@@ -165,7 +165,7 @@ def turn_signal(fn: object, seed: int | None = None) -> Verdict:
 # ------------------------------------------------------------------------------------------------------ read_matrix
 def _matrix_inputs(rng):
     grid = make_grid("lebedev", 26)
-    S = _normal(rng, 3, 3) + torch.eye(3, dtype=torch.float64)
+    S = normal(rng, 3, 3) + torch.eye(3, dtype=torch.float64)
     return torch.einsum("oi,ij,oj->o", grid.points, S + S.T, grid.points), grid.points, grid.weights
 
 
@@ -207,7 +207,3 @@ _MATRIX = (
 def read_matrix(fn: object, seed: int | None = None) -> Verdict:
     """04.5: `fn(f, ori, weights)` finds the symmetric S [3, 3] from f(o) = o.S o, trace included."""
     return judge(fn, inputs=_matrix_inputs, reference=_matrix, mistakes=_MATRIX, seed=seed)
-
-
-def _normal(rng, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64)

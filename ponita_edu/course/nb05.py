@@ -3,8 +3,9 @@
 from itertools import product
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ponita_edu.course.fresh import normal
 from ponita_edu.course.verdict import Verdict, judge
 from ponita_edu.geometry import axis_angle, make_grid
 from ponita_edu.nn.kernels import kernel_basis
@@ -84,7 +85,7 @@ def kernel_weights(fn: object, seed: int | None = None) -> Verdict:
 def _gather_inputs(rng):
     source = torch.tensor([0, 1, 2, 3, 0, 1, 4, 2])
     target = torch.tensor([1, 2, 0, 0, 0, 0, 3, 2])  # several edges end at node 0, none at 4
-    return _normal(rng, 5, 3, 2), _normal(rng, 8, 3, 2), source, target
+    return normal(rng, 5, 3, 2), normal(rng, 8, 3, 2), source, target
 
 
 def _gather(h, kernel, source, target):
@@ -127,7 +128,7 @@ def gather_messages(fn: object, seed: int | None = None) -> Verdict:
 # -------------------------------------------------------------------------------------------------------------- mix
 def _mix_inputs(rng):
     weights = 0.2 + torch.rand(6, generator=rng, dtype=torch.float64)
-    return _normal(rng, 4, 6, 3), _normal(rng, 6, 6, 3), weights / weights.sum()
+    return normal(rng, 4, 6, 3), normal(rng, 6, 6, 3), weights / weights.sum()
 
 
 def _mix(y, kappa, weights):
@@ -190,8 +191,8 @@ def kernel_rows(fn: object, seed: int | None = None) -> Verdict:
 
 # ------------------------------------------------------------------------------------------------------ without_phi
 def _phi_inputs(rng):
-    c = _normal(rng, 4)
-    r, o, sender = _normal(rng, 3, 3)
+    c = normal(rng, 4)
+    r, o, sender = normal(rng, 3, 3)
 
     def kernel(r, o, sender):
         a, b, cosine = (r * o).sum(-1), (r * sender).sum(-1), (o * sender).sum(-1)
@@ -233,7 +234,3 @@ _PHI = (
 def without_phi(fn: object, seed: int | None = None) -> Verdict:
     """05.6: `fn(kernel, r, o, sender)` is the mean over 24 turns of o about the sender's direction."""
     return judge(fn, inputs=_phi_inputs, reference=_phi, mistakes=_PHI, seed=seed)
-
-
-def _normal(rng, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64)

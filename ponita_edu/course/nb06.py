@@ -3,8 +3,8 @@
 from itertools import product
 
 import torch
-from torch import Tensor
 
+from ponita_edu.course.fresh import normal
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["calibrate_kernel", "distinct_monomials", "graph_sums", "norm_channels", "two_layers", "update_block"]
@@ -13,7 +13,7 @@ __all__ = ["calibrate_kernel", "distinct_monomials", "graph_sums", "norm_channel
 # -------------------------------------------------------------------------------------------------------- monomials
 def _monomials_inputs(rng):
     draw = torch.rand(2, generator=rng)
-    return _normal(rng, 5, 2 if draw[0] < 0.5 else 3), 2 if draw[1] < 0.5 else 3
+    return normal(rng, 5, 2 if draw[0] < 0.5 else 3), 2 if draw[1] < 0.5 else 3
 
 
 def _exponents(d, degree):
@@ -56,7 +56,7 @@ def _sorted(columns, a, degree):
 
 # ------------------------------------------------------------------------------------------------------------ basis
 def _basis_inputs(rng):
-    return _normal(rng, 3, 4, 5), _normal(rng, 6, 5), _normal(rng, 6), _normal(rng, 7, 6), _normal(rng, 7)
+    return normal(rng, 3, 4, 5), normal(rng, 6, 5), normal(rng, 6), normal(rng, 7, 6), normal(rng, 7)
 
 
 def _gelu(z):
@@ -99,7 +99,7 @@ def two_layers(fn: object, seed: int | None = None) -> Verdict:
 
 # ------------------------------------------------------------------------------------------------------------- norm
 def _norm_inputs(rng):
-    return 2 * _normal(rng, 3, 4, 5) + _normal(rng, 5), _normal(rng, 5), _normal(rng, 5)
+    return 2 * normal(rng, 3, 4, 5) + normal(rng, 5), normal(rng, 5), normal(rng, 5)
 
 
 def _norm(z, gain, offset):
@@ -133,8 +133,8 @@ def norm_channels(fn: object, seed: int | None = None) -> Verdict:
 
 # ------------------------------------------------------------------------------------------------------------ block
 def _block_inputs(rng):
-    return (_normal(rng, 3, 4, 2), _normal(rng, 3, 4, 2), _normal(rng, 8, 2), _normal(rng, 8), _normal(rng, 2, 8),
-            _normal(rng, 2), 0.1 + torch.rand(2, generator=rng, dtype=torch.float64))
+    return (normal(rng, 3, 4, 2), normal(rng, 3, 4, 2), normal(rng, 8, 2), normal(rng, 8), normal(rng, 2, 8),
+            normal(rng, 2), 0.1 + torch.rand(2, generator=rng, dtype=torch.float64))
 
 
 def _mlp(u, W1, b1, W2, b2):
@@ -168,7 +168,7 @@ def update_block(fn: object, seed: int | None = None) -> Verdict:
 # ------------------------------------------------------------------------------------------------------- calibrated
 def _calibrated_inputs(rng):
     spread = 0.5 + 3 * torch.rand(4, generator=rng, dtype=torch.float64)
-    return _normal(rng, 4, 6), 1 + _normal(rng, 5, 3, 4), 2 + spread * _normal(rng, 5, 3, 4)
+    return normal(rng, 4, 6), 1 + normal(rng, 5, 3, 4), 2 + spread * normal(rng, 5, 3, 4)
 
 
 def _sd(x, *dims):
@@ -201,7 +201,7 @@ def calibrate_kernel(fn: object, seed: int | None = None) -> Verdict:
 # ------------------------------------------------------------------------------------------------------------ total
 def _total_inputs(rng):
     weights = 0.2 + torch.rand(4, generator=rng, dtype=torch.float64)
-    return _normal(rng, 6, 4, 2), weights / weights.sum(), torch.tensor([0, 0, 0, 2, 2, 3]), 4  # graph 1 is empty
+    return normal(rng, 6, 4, 2), weights / weights.sum(), torch.tensor([0, 0, 0, 2, 2, 3]), 4  # graph 1 is empty
 
 
 def _total(signal, weights, batch, graphs):
@@ -233,7 +233,3 @@ _TOTAL = (
 def graph_sums(fn: object, seed: int | None = None) -> Verdict:
     """06.6: `fn(signal, weights, batch, graphs)` is the mean over directions, summed over graphs."""
     return judge(fn, inputs=_total_inputs, reference=_total, mistakes=_TOTAL, seed=seed)
-
-
-def _normal(rng, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64)

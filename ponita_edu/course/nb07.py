@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ponita_edu.course.fresh import normal, rotation, unit
 from ponita_edu.course.verdict import Verdict, judge
 from ponita_edu.geometry import axis_angle, make_grid, random_rotations
 
@@ -14,14 +14,14 @@ __all__ = ["average_turns", "directions_needed", "fit_slope", "joint_error", "pe
 
 # ---------------------------------------------------------------------------------------------------------- epsilon
 def _epsilon_inputs(rng):
-    ori = torch.nn.functional.normalize(_normal(rng, 5, 3), dim=-1)
+    ori = unit(rng, 5, 3)
 
     def network(pos, vel):  # five directions that stay: not equivariant
         r = pos[:, None] - pos
         pull = (r * (-r.square().sum(-1, keepdim=True)).exp()).sum(1)
         return pull + 0.3 * torch.tanh(vel @ ori.T + 0.2) @ ori
 
-    return network, _normal(rng, 4, 3), _normal(rng, 4, 3), random_rotations(1, generator=rng)[0]
+    return network, normal(rng, 4, 3), normal(rng, 4, 3), rotation(rng)
 
 
 def _each(R, rows):
@@ -67,14 +67,14 @@ def rotation_error(fn: object, seed: int | None = None) -> Verdict:
 
 # ---------------------------------------------------------------------------------------------------- epsilon_exact
 def _exact_inputs(rng):
-    defect = 0.1 * _normal(rng, 3)  # a direction that no grid brings along: moving the grid does not make it exact
+    defect = 0.1 * normal(rng, 3)  # a direction that no grid brings along: moving the grid does not make it exact
 
     def network(pos, ori):
         r = pos[:, None] - pos
         return (torch.tanh(r @ ori.T + 0.3) @ ori).sum(1) / len(ori) + torch.tanh(pos @ defect)[:, None] * defect
 
-    ori = torch.nn.functional.normalize(_normal(rng, 6, 3), dim=-1)
-    return network, _normal(rng, 4, 3), ori, random_rotations(1, generator=rng)[0]
+    ori = unit(rng, 6, 3)
+    return network, normal(rng, 4, 3), ori, rotation(rng)
 
 
 def _exact_by(with_grid, after=lambda R, ori: ori):
@@ -107,7 +107,7 @@ def joint_error(fn: object, seed: int | None = None) -> Verdict:
 def _slope_inputs(rng):
     n = torch.tensor([8.0, 12.0, 20.0, 32.0, 60.0], dtype=torch.float64)
     draw = torch.rand(2, generator=rng, dtype=torch.float64)
-    return n, n ** (-2 - 0.3 * draw[0]) * (1 + draw[1]) * (0.2 * _normal(rng, 5)).exp()
+    return n, n ** (-2 - 0.3 * draw[0]) * (1 + draw[1]) * (0.2 * normal(rng, 5)).exp()
 
 
 def _slope(n, e):
@@ -140,9 +140,9 @@ def fit_slope(fn: object, seed: int | None = None) -> Verdict:
 
 # --------------------------------------------------------------------------------------------------------- averaged
 def _averaged_inputs(rng):
-    axis = _normal(rng, 3)
+    axis = normal(rng, 3)
     rotations = random_rotations(3, generator=rng)
-    return lambda pos: torch.tanh(pos @ axis)[:, None] * pos + axis, _normal(rng, 4, 3), rotations
+    return lambda pos: torch.tanh(pos @ axis)[:, None] * pos + axis, normal(rng, 4, 3), rotations
 
 
 def _averaged(network, pos, rotations):
@@ -180,7 +180,7 @@ def _permutes_inputs(rng):
     heavy = int(torch.randint(3, (1,), generator=rng))
     weights = torch.where(grid.points[:, heavy].abs() > 0.5, 0.3, 0.1).to(torch.float64)  # one axis counts more
     quarter = axis_angle(torch.eye(3, dtype=torch.float64)[heavy], torch.tensor(math.pi / 2, dtype=torch.float64))
-    degree = axis_angle(_normal(rng, 3), torch.tensor(math.radians(1), dtype=torch.float64))
+    degree = axis_angle(normal(rng, 3), torch.tensor(math.radians(1), dtype=torch.float64))
     half = axis_angle(torch.eye(3, dtype=torch.float64)[heavy], torch.tensor(0.7, dtype=torch.float64))
     return grid.points, weights / weights.sum(), torch.cat((own, quarter[None], (degree @ quarter)[None], half[None],
                                                            random_rotations(2, generator=rng)))
@@ -251,7 +251,3 @@ _NEEDED = (
 def directions_needed(fn: object, seed: int | None = None) -> Verdict:
     """07.6: `fn(n, error, slope, goal)` gives the directions N, or the rotations K, for a smaller error."""
     return judge(fn, inputs=_needed_inputs, reference=_needed, mistakes=_NEEDED, seed=seed)
-
-
-def _normal(rng, *shape: int) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=torch.float64)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ponita_edu.course.draws import integer, normal
+from ponita_edu.course.fresh import normal, whole
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["handedness", "layers_for_a_chain", "mirror_matrix", "signed_volume", "views"]
@@ -24,7 +24,7 @@ def layers_for_a_chain(fn: object, seed: int | None = None) -> Verdict:
     bent = "the bent ends are atoms too, and k + 1 bonds lead from one to the other"
     return judge(
         fn,
-        inputs=lambda generator: (integer(generator, 2, 30),),
+        inputs=lambda generator: (whole(generator, 2, 30),),
         reference=reference,
         mistakes=[
             ("one end need not hear from the other; an atom in the middle need only hear from both", lambda k: k + 1),
@@ -53,7 +53,7 @@ def views(fn: object, seed: int | None = None) -> Verdict:
 
     return judge(
         fn,
-        inputs=lambda generator: (normal(generator, integer(generator, 4, 9), 3),),
+        inputs=lambda generator: (normal(generator, whole(generator, 4, 9), 3),),
         reference=reference,
         mistakes=[
             ("each list holds the distance 0 of the atom to itself", lambda pos: all_pairs(pos).sort(dim=1).values),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ponita_edu.course.draws import numpy_random
+from ponita_edu.course.fresh import numpy_random
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["best_time", "coulomb", "galilean", "nbody_mse", "nbody_step"]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ponita_edu.course.draws import integer, normal, numpy_random
+from ponita_edu.course.fresh import normal, numpy_random, whole
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["energy_drift", "force_mae", "forces", "shifted", "temperature", "verlet"]
@@ -147,7 +147,7 @@ def temperature(fn: object, seed: int | None = None) -> Verdict:
 
     def inputs(generator: torch.Generator) -> tuple:
         random = numpy_random(generator)
-        mass = np.append(random.choice([1.008, 12.011, 15.999], integer(generator, 3, 8)), [1.008, 15.999])
+        mass = np.append(random.choice([1.008, 12.011, 15.999], whole(generator, 3, 8)), [1.008, 15.999])
         return mass, 0.02 * random.normal(size=(len(mass), 3)) / mass[:, None] ** 0.5 + 0.005 * random.normal(size=3)
 
     rest, heat = (lambda n: 3 * n - 3), "the motion of the centre of mass counts as heat"
@@ -179,7 +179,7 @@ def energy_drift(fn: object, seed: int | None = None) -> Verdict:
     def inputs(generator: torch.Generator) -> tuple:
         random = numpy_random(generator)
         time, slope = 5.0 + 5.0 * np.arange(200), random.uniform(1, 3) * 1e-5
-        return time, -150 + slope * time + 0.01 * random.normal(size=200), integer(generator, 5, 21)
+        return time, -150 + slope * time + 0.01 * random.normal(size=200), whole(generator, 5, 21)
 
     def per(factor: float) -> Callable:
         return lambda t, e, n: factor * reference(t, e, n)

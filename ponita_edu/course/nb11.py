@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from ponita_edu.course.draws import integer, numpy_random
+from ponita_edu.course.fresh import numpy_random, whole
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["atomisation", "dipole", "pairs_of_batch", "pooled_mae", "standardised"]
@@ -53,7 +53,7 @@ def dipole(fn: object, seed: int | None = None) -> Verdict:
         return DEBYE * ((charges[i] - charges[j])[:, None] * (pos[i] - pos[j])).sum(0) / len(pos)
 
     def inputs(generator: torch.Generator) -> tuple:
-        random, n = numpy_random(generator), integer(generator, 4, 12)
+        random, n = numpy_random(generator), whole(generator, 4, 12)
         return 0.1 + 0.3 * random.normal(size=n), 4 + random.normal(size=(n, 3))
 
     def even(charges: Array) -> Array:
@@ -126,8 +126,8 @@ def pooled_mae(fn: object, seed: int | None = None) -> Verdict:
     """11.4: `fn(batches)` in meV, errors in eV. The reference walks through all molecules."""
 
     def inputs(generator: torch.Generator) -> tuple:
-        random, last = numpy_random(generator), integer(generator, 2, 20)
-        sizes = enumerate([32] * integer(generator, 2, 5) + [last])
+        random, last = numpy_random(generator), whole(generator, 2, 20)
+        sizes = enumerate([32] * whole(generator, 2, 5) + [last])
         return ([0.3 + random.normal(scale=k + 1, size=n) for k, n in sizes],)
 
     def mean(of: Callable) -> Callable:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ponita_edu.course.draws import integer, normal, numpy_random
+from ponita_edu.course.fresh import normal, numpy_random, whole
 from ponita_edu.course.verdict import Verdict, judge
 
 __all__ = ["bond_order", "centred", "denoised", "schedule", "stable_shares"]
@@ -26,7 +26,7 @@ def schedule(fn: object, seed: int | None = None) -> Verdict:
         return angle.cos(), angle.sin()
 
     def inputs(generator: torch.Generator) -> tuple:
-        steps, rim = integer(generator, 50, 1001), 10.0 ** -integer(generator, 2, 4)
+        steps, rim = whole(generator, 50, 1001), 10.0 ** -whole(generator, 2, 4)
         return torch.linspace(0, steps, 11, dtype=torch.float64), steps, rim
 
     def roots(alpha2: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,8 +137,8 @@ def bond_order(fn: object, seed: int | None = None) -> Verdict:
         return np.array([sum(100 * d < limit for limit in limits) for d in distance])
 
     def inputs(generator: torch.Generator) -> tuple:
-        single = integer(generator, 130, 155)
-        double, triple = (single - 20, single - 34) if integer(generator, 0, 3) else (0, 0)
+        single = whole(generator, 130, 155)
+        double, triple = (single - 20, single - 34) if whole(generator, 0, 3) else (0, 0)
         lengths = np.array([single, double, triple], dtype=float)
         edges = np.concatenate([lengths[lengths > 0] + more for more in (0, 3, 5, 10)])
         return np.append(np.concatenate((edges - 1, edges + 1)), [2.0, 60.0, 250.0]) / 100, lengths
