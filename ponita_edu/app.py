@@ -7,15 +7,12 @@ It speaks plain HTTP: on a network that you do not trust, put it behind a server
 
 import argparse
 import os
-import secrets
-import signal
 import subprocess
 import sys
-import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
-from ponita_edu.lab import free_port, has_display, stop, wait_until_ready
+from ponita_edu.lab import attend, private_log
 from ponita_edu.paths import data_dir
 
 ASSETS = Path(__file__).parent / "assets" / "app"
@@ -63,31 +60,13 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
 
-    folder.mkdir(mode=0o700, exist_ok=True)  # the log holds the token
-    port, token = free_port(args.port), secrets.token_hex(16)
-    log = folder / f"app-{port}.log"
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
-    server = start(port, token, log, "--ip", args.ip, "--visitors", str(args.visitors), "--minutes", str(args.minutes))
-    try:
-        host = HERE if args.ip in EVERYWHERE else args.ip
-        wait_until_ready(server, port, log, "The app", f"http://{host}:{port}/login")
-        url = f"http://{host}:{port}/?token={token}"
-        print(f"Open {url}", flush=True)
-        if args.ip in EVERYWHERE:
-            print(f"For the class: the same with this machine's name instead of {HERE}.", flush=True)
-        print("Ctrl-C stops it.", flush=True)
-        if has_display() and not args.no_browser:
-            webbrowser.open(url)
-        return server.wait()
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        stop(server)
+    port, token, log = private_log(folder, "app", args.port)
+    options = ("--ip", args.ip, "--visitors", str(args.visitors), "--minutes", str(args.minutes))
+    everywhere = args.ip in EVERYWHERE
+    site = f"http://{HERE if everywhere else args.ip}:{port}"
+    return attend(lambda: start(port, token, log, *options), port, log, f"{site}/?token={token}",
+                  browser=not args.no_browser, name="The app", probe=f"{site}/login",
+                  hint=f"For the class: the same with this machine's name instead of {HERE}." if everywhere else "")
 
 
 if __name__ == "__main__":

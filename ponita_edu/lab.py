@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ponita_edu.paths import data_dir
@@ -128,6 +128,45 @@ def wait_until_ready(server: subprocess.Popen, port: int, log: Path, name: str =
     raise RuntimeError(f"{name} {why}. Run `ponita-edu doctor`; the end of {log}:\n{tail}")
 
 
+def private_log(folder: Path, name: str, preferred: int) -> tuple[int, str, Path]:
+    """A free port, a new token, and a log that others cannot read, since it holds the token."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    port = free_port(preferred)
+    return port, secrets.token_hex(16), folder / f"{name}-{port}.log"
+
+
+def attend(begin: Callable[[], subprocess.Popen], port: int, log: Path, url: str, browser: bool,
+           name: str = "JupyterLab", probe: str = "", hint: str = "") -> int:
+    """Start a server, print its address once it answers, open a browser where there is a display, wait for Ctrl-C.
+
+    Args:
+        begin: starts it.
+        name, probe: see ``wait_until_ready``.
+        hint: a line to print below the address.
+
+    Returns:
+        the exit code.
+    """
+    # told to stop, or the terminal was closed; SIGINT by name, as shells start background jobs deaf to it
+    for number in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, number):
+            signal.signal(getattr(signal, number), lambda *_: sys.exit(0))
+    server = begin()
+    try:
+        wait_until_ready(server, port, log, name, probe)
+        print("\n".join(filter(None, (f"Open {url}", hint, "Ctrl-C stops it."))), flush=True)
+        if browser and has_display():
+            webbrowser.open(url)
+        return server.wait()
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        stop(server)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Start the server, print its address, open a browser where there is a display, and wait for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="ponita-edu lab", description="Open the course in JupyterLab.")
@@ -141,29 +180,9 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
 
-    folder.mkdir(mode=0o700, exist_ok=True)  # the log holds the token
-    port, token = free_port(args.port), secrets.token_hex(16)
-    log = folder / f"lab-{port}.log"
-    # told to stop, or the terminal was closed; SIGINT by name, as shells start background jobs deaf to it
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
-    server = start(root, port, token, log)
-    try:
-        wait_until_ready(server, port, log)
-        url = f"http://127.0.0.1:{port}/lab/tree/{args.notebook}?token={token}"
-        print(f"Open {url}", flush=True)
-        print("Ctrl-C stops it.", flush=True)
-        if has_display() and not args.no_browser:
-            webbrowser.open(url)
-        return server.wait()
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        stop(server)
+    port, token, log = private_log(folder, "lab", args.port)
+    return attend(lambda: start(root, port, token, log), port, log,
+                  f"http://127.0.0.1:{port}/lab/tree/{args.notebook}?token={token}", browser=not args.no_browser)
 
 
 if __name__ == "__main__":
