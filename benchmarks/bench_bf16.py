@@ -9,7 +9,6 @@ on the same batches of 25, the small network of the quick preset over the octahe
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.nbody import METRIC, NBodyTask, build
-from ponita_edu.tasks.run import device_name, facts, keep_memory
+from ponita_edu.tasks.run import command_line, device_name, facts, keep_memory
 from ponita_edu.tasks.task import evaluate
 
 HALF = {"float32": False, "bfloat16": True}
@@ -79,7 +78,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
     keep_memory()
-    result = {"about": "see benchmarks/bench_bf16.py", "command": " ".join(sys.argv), "steps": options.steps,
+    result = {"about": "see benchmarks/bench_bf16.py", "command": command_line(), "steps": options.steps,
               "device": device_name(torch.device("cpu")), "threads": torch.get_num_threads(), **one_step()}
     for seed in range(3):
         for name, half in HALF.items():

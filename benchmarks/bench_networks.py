@@ -38,7 +38,7 @@ from ponita_edu.geometry import Grid, make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import count, device_name, facts, keep_memory
+from ponita_edu.tasks.run import command_line, count, device_name, facts, keep_memory
 
 INOUT = {
     "nbody": dict(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, level="node"),
@@ -285,7 +285,7 @@ def main() -> None:
                   f"{rate / 1e9:.0f} GFLOP/s, {row['gbytes']:.2f} GB, peak {row.get('peak_MB', 0):.0f} MB", flush=True)
         rows += new
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_networks.py", "command": " ".join(sys.argv),
+        write_json(options.out, {"about": "see benchmarks/bench_networks.py", "command": command_line(),
                                  "construction": construction(), "rows": rows, **about})
         draw(rows, options.out.with_suffix(".png"))
 

@@ -8,7 +8,6 @@ best product of the same run, and how much faster the step could be at most if a
 """
 
 import argparse
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import device_name, facts, keep_memory
+from ponita_edu.tasks.run import command_line, device_name, facts, keep_memory
 
 KINDS = {
     "matrix products": ("mm", "addmm", "addmm_", "bmm", "baddbmm"),
@@ -68,7 +67,7 @@ def main() -> None:
         ours["ratio_if_only_products"] = theirs["ms"] / ours["products_at_best_rate_ms"]
         print(f"{workload}: at most {ours['ratio_if_only_products']:.2f} times faster than the textbook step")
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_profile.py", "command": " ".join(sys.argv),
+        write_json(options.out, {"about": "see benchmarks/bench_profile.py", "command": command_line(),
                                  "device": device_name(torch.device("cpu")), "threads": torch.get_num_threads(),
                                  "matrix_gflops": rate / 1e9, "rows": rows, **facts()})
 

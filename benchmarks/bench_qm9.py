@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from bench_networks import matrix_rate
 from torch.utils.flop_counter import FlopCounterMode
 
 from ponita_edu.tasks import qm9
@@ -25,17 +26,6 @@ from ponita_edu.tasks.run import facts, keep_memory
 from ponita_edu.tasks.settings import replaced
 
 PIECE = {"bonds": 96, "complete": 24}
-
-
-def matrix_rate(repeats: int = 10) -> float:
-    """Operations per second of [10000, 256] x [256, 1024] products in float32, a multiply-add counted as two."""
-    a, b = torch.randn(10_000, 256), torch.randn(256, 1024)
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        a @ b
-        times.append(time.perf_counter() - begin)
-    return 2 * 10_000 * 256 * 1024 / min(times)
 
 
 def measure(graph: str, batch: int, steps: int) -> dict[str, float]:
@@ -58,7 +48,7 @@ def measure(graph: str, batch: int, steps: int) -> dict[str, float]:
     order = torch.randperm(task.size("train"), generator=random)[:batch]
     with FlopCounterMode(display=False) as counter:
         step(order)  # this first one also fills the caches
-    seconds, rate = statistics.median(step(order) for _ in range(steps)), matrix_rate()
+    seconds, rate = statistics.median(step(order) for _ in range(steps)), matrix_rate(torch.device("cpu"))
     flop = counter.get_total_flops()
     return {"graph": graph, "batch": batch, "piece": piece, "steps": steps, "seconds_per_step": seconds,
             "molecules_per_second": batch / seconds, "gflop_per_molecule": flop / batch / 1e9,

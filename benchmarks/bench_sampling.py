@@ -9,7 +9,6 @@ Weights do not matter for the speed, so they are untrained. A sampler is timed a
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.diffusion import Diffusion, Layout
 from ponita_edu.tasks.generation_config import PRESETS
 from ponita_edu.tasks.generation_model import MoleculeModel
-from ponita_edu.tasks.run import count, device_name, facts
+from ponita_edu.tasks.run import command_line, count, device_name, facts
 from ponita_edu.tasks.task import stream
 
 # EDM's histogram of numbers of atoms in the training set, from 10 to 25 atoms (99.6 % of it)
@@ -90,7 +89,7 @@ def main() -> None:
                   f"{row['molecules_per_second']:8.3f} molecules/s", flush=True)
     result = {"preset": given.preset, "molecules": given.molecules, "part": given.part, "rows": rows,
               "device": device_name(device), "threads": torch.get_num_threads(),
-              "command": " ".join(["python", "benchmarks/bench_sampling.py", *sys.argv[1:]]), **facts()}
+              "command": command_line(), **facts()}
     print(json.dumps(result))
     if given.out is not None:
         write_json(Path(given.out), result)

@@ -13,7 +13,6 @@ graph. Methods take turns; medians, with the least and the most, of the finest t
 import argparse
 import copy
 import statistics
-import sys
 from pathlib import Path
 
 import torch
@@ -30,7 +29,7 @@ from ponita_edu.nn.forcefield import ForceField, molecules
 from ponita_edu.nn.frozen import field_with_tables
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.qm9 import pack_for
-from ponita_edu.tasks.run import count, facts, keep_memory, load_model
+from ponita_edu.tasks.run import command_line, count, facts, keep_memory, load_model
 from ponita_edu.tasks.settings import to_dict
 
 FRAMES, TIMED, FINE = slice(-10, None), "aspirin_xtb", [0.05, 0.02, 0.01]
@@ -132,7 +131,7 @@ def main() -> None:
         ("positions, shipped for ethanol", ethanol, "ethanol_xtb", frames_of(ethanol, "ethanol_xtb")[1], FINE),
         ("positions, the paper's sizes", positions, TIMED, frames_of(positions, TIMED)[1], FINE))]
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_tables.py", "command": " ".join(sys.argv),
+        write_json(options.out, {"about": "see benchmarks/bench_tables.py", "command": command_line(),
                                  "threads": torch.get_num_threads(), "training": made_by, "rows": rows, **facts()})
 
 

@@ -16,7 +16,6 @@ import json
 import math
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +32,7 @@ from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.nbody import METRIC, NBodyTask, build
 from ponita_edu.tasks.nbody_config import PRESETS, NBodyModel
 from ponita_edu.tasks.parts import Epoch, Objective, make_optimizer
-from ponita_edu.tasks.run import count, facts, keep_memory
+from ponita_edu.tasks.run import command_line, count, facts, keep_memory
 from ponita_edu.tasks.settings import replaced
 from ponita_edu.tasks.task import evaluate, stream
 
@@ -181,7 +180,7 @@ def main() -> None:
         print(json.dumps(line))
     if options.out:
         write_json(options.out, {
-            "about": "see benchmarks/bench_time_to_error.py", "command": " ".join(sys.argv), "goal_test_mse": GOAL,
+            "about": "see benchmarks/bench_time_to_error.py", "command": command_line(), "goal_test_mse": GOAL,
             "runs_at_once": options.jobs, "threads_each": options.threads, "cap_minutes": options.minutes,
             "table": lines, "left_out": LEFT_OUT, "search": [{**r, "curve": None} for r in search], "runs": runs,
             **facts()})

@@ -25,7 +25,10 @@ def make(widget, move: Move) -> None:
     before = {of: getattr(widget, of)() for of in move.changes}
     widget.use(move.control, move.action, move.times)
     for of in move.changes:
-        widget.wait_for_change(of, before[of])
+        try:
+            widget.wait_for_change(of, before[of])
+        except AssertionError as error:
+            raise AssertionError(f"{move}: {error}") from None
     widget.box.locator(".t-report").filter(has_text=move.says).wait_for(timeout=30_000)
     if "error" not in move.changes:
         assert widget.error().strip() == "", move

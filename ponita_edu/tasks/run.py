@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -188,6 +189,15 @@ def facts() -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {"commit": commit if (root / ".git").exists() else None, "versions": versions}
+
+
+def command_line() -> str:
+    """The command that is running, for a result file: without ``--out``, which is a place on one machine."""
+    root, args = Path(__file__).resolve().parents[2], sys.argv[1:]
+    if "--out" in args:
+        k = args.index("--out")
+        args = args[:k] + args[k + 2:]
+    return shlex.join(["python", os.path.relpath(sys.argv[0], root), *args])
 
 
 def count(network: nn.Module) -> int:
