@@ -55,7 +55,7 @@ def read_settings(parser: Parser, argv: list[str]) -> tuple[str, Any, dict[str, 
         if given.get(short) is not None:
             changes[name] = given[short]
     from_file = {} if given["config"] is None else read_yaml(given["config"])
-    preset = choose("preset", str(given["preset"] or from_file.pop("preset", "quick")), PRESETS[task])
+    preset = choose("preset", given["preset"] or from_file.pop("preset", "quick"), PRESETS[task])
     from_file.pop("preset", None)
     if from_file.pop("task", task) != task:
         raise ValueError(f"the config file {given['config']} is not for the task {task}. Name its task instead.")

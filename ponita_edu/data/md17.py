@@ -6,7 +6,6 @@ neighbouring float32 numbers are 0.03 kcal/mol = 1.4 meV apart, about as much as
 """
 
 import warnings
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -185,21 +184,26 @@ def read_split(path: str | Path, count: int) -> Tensor:
 
 
 def _read_npz(path: Path) -> dict[str, ndarray]:
+    # A damaged file makes numpy and zipfile fail in any way, down to MemoryError and TokenError.
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in _NPZ.values() if key not in file.files]
-            if missing:
-                raise ValueError(f"{', '.join(missing)} missing; found {', '.join(file.files) or 'nothing'}. "
-                                 "Name the arrays as rMD17 does.")
-            for name, key in _NPZ.items():
-                try:
-                    arrays[name] = file[key]
-                except ValueError as error:
-                    raise ValueError(f"{key} cannot be read ({error}). Save it as a plain array of numbers, without "
-                                     "pickled objects.") from error
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"it is no npz file, or a damaged one ({error}). Copy or download it again.") from error
+        file = np.load(path, allow_pickle=False)
+        names = list(file.files)
+    except Exception as error:
+        raise ValueError(f"it is no npz file, or a damaged one ({error!s:.150}). Copy or download it again.") from error
+    with file:
+        missing = [key for key in _NPZ.values() if key not in names]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} missing; found {', '.join(names) or 'nothing':.150}. "
+                             "Name the arrays as rMD17 does.")
+        for name, key in _NPZ.items():
+            try:
+                arrays[name] = file[key]
+                if not isinstance(arrays[name], ndarray):  # numpy hands out the bytes of what is no .npy
+                    raise ValueError("it does not begin as an .npy file")
+            except Exception as error:
+                raise ValueError(f"{key} cannot be read ({error!s:.150}). Save it as a plain array of numbers, without "
+                                 "pickled objects, or copy the file again.") from error
     return arrays
 
 
@@ -219,7 +223,7 @@ def _read_xyz(path: Path) -> dict[str, ndarray]:
             break
         except Exception as error:  # ASE fails in many ways: KeyError for an element, XYZError, ValueError, IndexError
             what = f"species {error} is no element" if isinstance(error, KeyError) else str(error)
-            raise ValueError(f"frame {number} cannot be read as extended XYZ ({what}). Expected a line with the "
+            raise ValueError(f"frame {number} cannot be read as extended XYZ ({what:.150}). Expected a line with the "
                              "number of atoms, a line with energy= and Properties=species:S:1:pos:R:3:forces:R:3, "
                              "and one line per atom.") from error
         results = {} if atoms.calc is None else atoms.calc.results
@@ -228,7 +232,8 @@ def _read_xyz(path: Path) -> dict[str, ndarray]:
                 raise ValueError(f"{key} must have shape {list(shape)} in frame {number}, but has "
                                  f"{list(np.shape(results[key]))}. Write one energy, and three forces per atom.")
             if key not in results:
-                raise ValueError(f"{key} missing in frame {number}; found {', '.join([*atoms.info, *atoms.arrays])}. "
+                names = ", ".join([*atoms.info, *atoms.arrays])
+                raise ValueError(f"{key} missing in frame {number}; found {names:.150}. "
                                  f"Rename what holds it to {key} (in eV and eV/Å).")
         if atoms.pbc.any():
             raise ValueError(f"pbc must be F F F, but is {atoms.pbc} in frame {number}: periodic cells are not "

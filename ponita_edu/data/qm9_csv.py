@@ -56,9 +56,25 @@ def read_csv(dtype: str = "float64", progress: bool = True) -> dict[str, ndarray
     Raises:
         ValueError: if the files are not there, or hold something else than QM9.
     """
+    paths = csv_files()
+    try:
+        arrays = _read(paths, dtype, progress)
+    except Exception as error:  # a damaged file may fail in any way
+        raise ValueError(f"the files of qm9pack cannot be read ({type(error).__name__}: {error!s:.150}). Install it "
+                         "anew with `pip install --force-reinstall qm9pack`.") from error
+    atoms = int(arrays["sizes"].sum(dtype=np.int64))
+    if not (len(arrays["index"]) == MOLECULES and (arrays["numbers"] > 0).all() and (arrays["sizes"] > 0).all()
+            and len(arrays["numbers"]) == len(arrays["pos"]) == len(arrays["charges"]) == atoms
+            and all(np.isfinite(a).all() for a in arrays.values())):
+        raise ValueError(f"the files of qm9pack hold {len(arrays['index'])} molecules with {len(arrays['pos'])} atoms, "
+                         f"but {MOLECULES} with {atoms} were expected, all numbers finite. Install qm9pack 1.0.3.")
+    return arrays
+
+
+def _read(paths: list[Path], dtype: str, progress: bool) -> dict[str, ndarray]:
     parts: dict[str, list[ndarray]] = {}
     with tqdm(total=MOLECULES, desc="reading QM9", unit="molecule", disable=None if progress else True) as bar:
-        for rows in _chunks(csv_files()):
+        for rows in _chunks(paths):
             columns = dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
             part = {
                 "index": np.array(columns["Index"], np.int32), "sizes": np.array(columns["N_atoms"], np.int8),
@@ -70,13 +86,9 @@ def read_csv(dtype: str = "float64", progress: bool = True) -> dict[str, ndarray
             for name, a in part.items():
                 parts.setdefault(name, []).append(a)
             bar.update(len(rows) - 1)
-    arrays = {name: np.concatenate(a) for name, a in parts.items()}
-    atoms = int(arrays["sizes"].sum(dtype=np.int64))
-    if not (len(arrays["index"]) == MOLECULES and (arrays["numbers"] > 0).all()
-            and len(arrays["numbers"]) == len(arrays["pos"]) == len(arrays["charges"]) == atoms):
-        raise ValueError(f"the files of qm9pack hold {len(arrays['index'])} molecules with {len(arrays['pos'])} atoms, "
-                         f"but {MOLECULES} with {atoms} were expected. Install qm9pack 1.0.3.")
-    return arrays
+    if not parts:
+        raise ValueError("no molecule in them")
+    return {name: np.concatenate(a) for name, a in parts.items()}
 
 
 def _chunks(paths: list[Path]) -> Iterator[list[list[str]]]:

@@ -77,19 +77,22 @@ def read_xyz(path: str | Path) -> list[Atoms]:
             at += 1
             continue
         try:
-            last = at + 2 + int(lines[at])
+            atoms = int(lines[at])
+            if atoms < 1:
+                raise ValueError(f"{atoms} atoms")
+            last = at + 2 + atoms
             if last > len(lines):
                 raise ValueError("the file ends before its last atom")
             rows = []
             for line in lines[at + 2 : last]:
                 at += 1
-                symbol, *place = line.split()[:4]
-                rows.append((symbol, [float(x) for x in place]))
+                symbol, x, y, z, *_ = line.split()
+                rows.append((symbol, [float(x), float(y), float(z)]))
             if not np.isfinite([p for _, p in rows]).all():
                 raise ValueError("a position is not finite")
         except ValueError as error:
-            raise ValueError(f"the file {path} is no .xyz file at line {at + 1} ({error}). Expected the number of "
-                             "atoms, a comment line, and `symbol x y z` for each atom.") from None
+            raise ValueError(f"the file {path} is no .xyz file at line {at + 1} ({error!s:.150}). Expected the number "
+                             "of atoms, a comment line, and `symbol x y z` for each atom.") from None
         molecules.append((tuple(s for s, _ in rows), np.array([p for _, p in rows])))
         at = last
     return molecules

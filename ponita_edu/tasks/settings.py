@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,13 +30,14 @@ def replaced(base: T, changes: Mapping[str, Any], prefix: str = "") -> T:
     new: dict[str, Any] = {}
     for name, value in _nested(changes).items():
         if name not in fields:
-            raise ValueError(f"{prefix}{name} is not a setting{nearest(prefix + name, (prefix + n for n in fields))} "
+            close = nearest(prefix + name, (prefix + n for n in fields))
+            raise ValueError(f"{prefix}{name:.100} is not a setting{close} "
                              f"Known: {', '.join(prefix + n for n in fields)}.")
         old = getattr(base, name)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, Mapping):
                 raise ValueError(f"{prefix}{name} must hold settings of its own ({', '.join(to_dict(old))}), "
-                                 f"but is {value!r}.")
+                                 f"but is {reprlib.repr(value):.100}.")
             new[name] = replaced(old, value, f"{prefix}{name}.")
         else:
             new[name] = convert(prefix + name, value, types_of[name])
@@ -53,6 +55,8 @@ def convert(name: str, value: Any, wanted: Any) -> Any:
     Raises:
         ValueError: if it is not one.
     """
+    if not isinstance(value, str | int | float | None):
+        value = reprlib.repr(value)  # no setting is a list; one made of references may be exponentially long
     allowed = wanted.__args__ if isinstance(wanted, types.UnionType) else (wanted,)
     if types.NoneType in allowed and (value is None or str(value).lower() in ("none", "null")):
         return None
@@ -71,7 +75,7 @@ def convert(name: str, value: Any, wanted: Any) -> Any:
         except (ValueError, OverflowError):
             pass
     what = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
-    raise ValueError(f"{name} must be {what}{' or none' if types.NoneType in allowed else ''}, but is {value!r}.")
+    raise ValueError(f"{name} must be {what}{' or none' if types.NoneType in allowed else ''}, but is {value!r:.100}.")
 
 
 def options(base: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
@@ -108,7 +112,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise ValueError(f"the config file {path} cannot be read: {why}. Give the path of a YAML file.") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except Exception as error:  # beside YAMLError, PyYAML lets ValueError, KeyError and more through
         where = getattr(error, "problem_mark", None)
         raise ValueError(f"the config file {path} is not YAML{f' (line {where.line + 1})' if where else ''}. "
                          "Write one `name: value` a line, with nested settings indented.") from None
@@ -126,7 +130,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else "."
 
 
-def choose(what: str, name: str, known: Iterable[str]) -> str:
+def choose(what: str, name: object, known: Iterable[str]) -> str:
     """``name`` if it is known.
 
     Raises:
@@ -134,14 +138,17 @@ def choose(what: str, name: str, known: Iterable[str]) -> str:
     """
     known = list(known)
     if name not in known:
-        raise ValueError(f"{what} {name!r} is not known{nearest(name, known)} Known: {', '.join(known)}.")
-    return name
+        text = name if isinstance(name, str) else reprlib.repr(name)
+        raise ValueError(f"{what} {text!r:.100} is not known{nearest(text, known)} Known: {', '.join(known)}.")
+    return str(name)
 
 
 def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
     # {"model.hidden": 64} -> {"model": {"hidden": 64}}
     result: dict[str, Any] = {}
     for name, value in changes.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{name!r:.100} is not a setting. Write `name: value`, the name as text.")
         head, dot, rest = name.partition(".")
         if not dot:
             result[head] = value

@@ -1,0 +1,103 @@
+"""Damaged files of every kind: sound ones spoilt at random, and each input that fuzzing found to be trouble.
+
+``python tools/fuzz_readers.py READER`` searches further, guided by coverage; what it finds comes into ``FOUND``.
+"""
+
+import importlib.util
+import io
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+spec = importlib.util.spec_from_file_location("fuzz_readers", Path(__file__).parents[2] / "tools/fuzz_readers.py")
+fuzz = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fuzz)
+
+
+def members(*changed):
+    """The members of an rMD17 npz, the first ones replaced."""
+    whole = next(s for s in fuzz.seeds("npz") if s[0] == 1)[1:].split(fuzz.SPLIT)
+    return b"\1" + fuzz.SPLIT.join([*changed, *whole[len(changed) :]])
+
+
+def header(text):
+    """An .npy file with this header and nothing else."""
+    np.save(buffer := io.BytesIO(), np.zeros(1))
+    start = buffer.getvalue()[:8]
+    return start + len(text).to_bytes(2, "little") + text.encode()
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [{', '.join(9 * [f'*{a}'])}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+CSV = fuzz.seeds("csv")[0]
+FOUND = {  # reader and input; each once raised an error that was not ours, took memory or time without bounds
+    "member that is no npy": ("npz", members(b"12")),
+    "header of 8 TB": ("npz", members(header("{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,), }"))),
+    "header that is no Python": ("npz", members(header("{'descr': '<f8', ("))),
+    "npy named npz": ("npz", b"\0" + header("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }")),
+    "split of no npz": ("npz", b"\2PK\x03\x04"),
+    "frame of -2 atoms": ("extxyz", b"\1-2\n\n"),
+    "long word for a number": ("extxyz", b"\0" + fuzz.seeds("extxyz")[0][1:].replace(b"1.5e0", 5000 * b"\0")),
+    "long word in plain xyz": ("extxyz", b"\0011\n\nH 0 0 " + 5000 * b"x"),
+    "csv without a line": ("csv", b"\0"),
+    "csv of names only": ("csv", CSV.splitlines()[0]),
+    "csv without a column": ("csv", CSV.replace(b"N_atoms", b"N")),
+    "csv with an umlaut": ("csv", CSV.replace(b"'H'", "'Ä'".encode())),
+    "csv with a giant field": ("csv", CSV.replace(b"0.0", 200_000 * b"0")),
+    "csv with -2 atoms": ("csv", CSV.replace(b",2,", b",-2,", 1)),
+    "csv that is not finite": ("csv", CSV.replace(b"-0.5", b"nan", 1)),
+    "yaml date in no calendar": ("yaml", b"\0model: 2001-99-99"),
+    "yaml tag without its value": ("yaml", b"\0model: !!bool x"),
+    "yaml timestamp of words": ("yaml", b"\0model: !!timestamp x"),
+    "yaml of a billion laughs": ("yaml", b"\0" + LAUGHS.encode() + b"model: {hidden: *i}\n"),
+    "yaml of laughs as a group": ("yaml", b"\0" + LAUGHS.encode() + b"model: *i\n"),
+    "yaml name that is a number": ("yaml", b"\0model: {1: 2}"),
+    "yaml long name": ("yaml", b"\0model: {" + 5000 * b"x" + b": 2}"),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_fuzzing_found_is_refused_in_one_sentence_of_ours(name, tmp_path):
+    reader, data = FOUND[name]
+    assert fuzz.fault(fuzz.READERS[reader], data, tmp_path) is None
+    with pytest.raises(ValueError):
+        fuzz.READERS[reader](data, tmp_path)
+
+
+@pytest.mark.parametrize("reader", fuzz.READERS)
+def test_sound_files_are_read_and_spoilt_ones_refused_by_us(reader, tmp_path):
+    rng, refused = random.Random(0), 0
+    for seed in fuzz.seeds(reader):
+        fuzz.READERS[reader](seed, tmp_path)
+        for _ in range(400 // len(fuzz.seeds(reader))):
+            data = seed[:1] + fuzz.mutated(seed[1:], rng)
+            assert fuzz.fault(fuzz.READERS[reader], data, tmp_path) is None, data
+            try:
+                fuzz.READERS[reader](data, tmp_path)
+            except ValueError:
+                refused += 1
+    assert refused > 50
+
+
+def test_foreign_long_and_slow_answers_are_faults(tmp_path, monkeypatch):
+    monkeypatch.setattr(fuzz, "SECONDS", 0.2)
+
+    def foreign(data, folder):
+        int("x")
+
+    def slow(data, folder):
+        while True:
+            pass
+
+    def own_but_endless(data, folder):
+        from ponita_edu.tasks.presets import PRESETS
+        from ponita_edu.tasks.settings import replaced
+
+        replaced(PRESETS["nbody"]["quick"], {"train": {"lr": "x"}}, prefix=700 * "y")
+
+    assert fuzz.fault(foreign, b"", tmp_path)[0] == "ValueError in test_fuzz_readers.py:foreign"
+    assert fuzz.fault(slow, b"", tmp_path)[0].startswith("TooSlowError")
+    assert "long message" in fuzz.fault(own_but_endless, b"", tmp_path)[0]
