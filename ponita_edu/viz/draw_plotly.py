@@ -18,7 +18,8 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
     """Draw a scene; see `Scene.plotly`.
 
     A figure that this function drew before is updated in place: properties that did not change are not sent again,
-    and the camera is never touched. New traces are added, and those that have no place any more emptied.
+    and the camera is never touched. Where kinds or number of the traces differ all are new, which takes a browser
+    several times as long.
     """
     traces = _all_traces(scene)
     if figure is None:
@@ -45,7 +46,8 @@ def widget(scene) -> go.FigureWidget:
     """A live figure of the scene, whole from the start: later messages are lost on a page slow to load plotly."""
     traces = _all_traces(scene)
     figure = go.FigureWidget(data=traces, layout=_layout(scene))
-    figure._config = {**figure._config, "displaylogo": False, "responsive": True}
+    # one pixel for one of the page: plotly's four take a machine without a graphics card twice as long
+    figure._config = {**figure._config, "displaylogo": False, "responsive": True, "plotGlPixelRatio": 1}
     figure._drawn = {"traces": traces, "layout": _moving_layout(scene)}
     return figure
 

@@ -76,11 +76,11 @@ class MoleculePlayer(Explorer):
         widgets.jslink((play, "value"), (frame, "value"))
 
     def scene(self) -> Scene:
-        return moment_scene(self._symbols, self._run, int(self.frame.value), self.velocities.value,
-                            int(self.trail.value), self._limit)
+        return moment_scene(self._symbols, self._run, round(self.frame.value), self.velocities.value,
+                            round(self.trail.value), self._limit)
 
     def report(self) -> str:
-        run, k = self._run, int(self.frame.value)
+        run, k = self._run, round(self.frame.value)
         off = 1000 * (run.energy[k] - run.energy[0]) / len(self._symbols)
         return (f"<b>{1000 * run.time[k]:.1f} fs</b><br>temperature: {run.temperature[k]:.0f} K<br>"
                 f"total energy since the start: {off:+.3f} meV an atom")

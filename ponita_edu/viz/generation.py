@@ -99,13 +99,13 @@ class DiffusionViewer(Explorer):
     @property
     def frame(self) -> Frame:
         """The chosen moment."""
-        return self._frames[int(self.step.value)]
+        return self._frames[round(self.step.value)]
 
     @property
     def limit(self) -> float:
         """Half the width of the picture."""
         reach = [float(np.abs(f.pos).max()) for f in self._frames]
-        return 0.6 + (min(reach) if self.still.value else reach[int(self.step.value)])
+        return 0.6 + (min(reach) if self.still.value else reach[round(self.step.value)])
 
     def scene(self) -> Scene:
         return diffusion_scene(self.frame, self.limit)

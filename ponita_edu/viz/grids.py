@@ -196,8 +196,8 @@ class GridExplorer(Explorer):
 
     def grids(self) -> tuple[Grid, Grid]:
         """The two grids for the present values, before they are rotated."""
-        return (choose_grid(self.left.value, int(self.left_n.value)),
-                choose_grid(self.right.value, int(self.right_n.value)))
+        return (choose_grid(self.left.value, round(self.left_n.value)),
+                choose_grid(self.right.value, round(self.right_n.value)))
 
     def scene(self) -> tuple[Scene, Scene]:
         rotation = tilt(self.angle.value)

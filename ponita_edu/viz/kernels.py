@@ -23,6 +23,7 @@ OPEN = 1.5 * math.pi  # a body is drawn over so much of the turn about o, so tha
 UNTRAINED = "untrained"
 LEVEL = 0.25  # of the surfaces, as a share of the largest |k|
 AHEAD, ASIDE = "r·o", "|r⊥|"
+NOTHING = np.zeros((3, 3)), np.array([[0, 1, 2]])  # a surface without extent
 
 
 class Kernels(NamedTuple):
@@ -134,9 +135,9 @@ def body_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: R
     shown = []
     for sign, colour, name in ((1, theme.SENDER, "k > 0"), (-1, theme.RECEIVER, "k < 0")):
         paths = k.lines(sign * level * k.largest)
-        if paths:
-            shown.append((*revolved(paths), colour, name))
-    words = " and ".join(name for *_, name in shown) or "none"
+        # no surface is a point in the middle: a picture with fewer parts would have to be built anew
+        shown.append((*revolved(paths), colour, name) if paths else (*NOTHING, colour, ""))
+    words = " and ".join(name for *_, name in shown if name) or "none"
     scene = Scene(alt=f"Surfaces around o where the kernel of channel {channel} in layer {layer + 1} has "
                       f"{100 * level:.0f} percent of its largest value: {words}. {_extremes(k)}",
                   title=title or f"|k| = {level:.0%} of its largest value", limit=1.05 * reach, view=(40, 18))
@@ -206,13 +207,13 @@ class KernelExplorer(Explorer):
     def kernels(self) -> Kernels:
         """Those of the chosen network."""
         if self.network.value == UNTRAINED:
-            return untrained_kernels(int(self.degree.value), int(self.seed.value))
+            return untrained_kernels(round(self.degree.value), round(self.seed.value))
         return self._kernels[self.network.value]
 
     def chosen(self) -> tuple[int, int]:
         """Layer and channel, both from 0, and at most the last of the network."""
         layers, channels, _ = self.kernels().weights.shape
-        return min(int(self.layer.value), layers) - 1, min(int(self.channel.value), channels - 1)
+        return min(round(self.layer.value), layers) - 1, min(round(self.channel.value), channels - 1)
 
     def scene(self) -> tuple[Scene, Scene]:
         return kernel_scenes(self.kernels(), *self.chosen(), self.reach.value, self.level.value)

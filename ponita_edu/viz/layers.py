@@ -186,7 +186,7 @@ class LayerExplorer(Explorer):
 
     def name(self) -> str:
         """The present step."""
-        return list(self.state().own)[int(self.step.value)]
+        return list(self.state().own)[round(self.step.value)]
 
     def off(self) -> float:
         """How far the predicted vectors, turned back, are from those for the input at rest, relative to their size."""
@@ -194,12 +194,12 @@ class LayerExplorer(Explorer):
         return float((now @ _turn(self.turn.value).to(now) - was).norm() / was.norm())
 
     def scene(self) -> Scene:
-        return layer_scene(self.state(), self.name(), int(self.particle.value), int(self.channel.value),
+        return layer_scene(self.state(), self.name(), round(self.particle.value), round(self.channel.value),
                            self.finer.value)
 
     def report(self) -> str:
         state, step = self.state(), self.name()
-        node, k = int(self.particle.value), state.channel(step, int(self.channel.value))
+        node, k = round(self.particle.value), state.channel(step, round(self.channel.value))
         own, fine = state.own[step], state.fine[step][node, :, k : k + 1]
         shares = degree_shares(fine, fine_grid())
         rows = (("features", f"[{', '.join(map(str, own.shape))}]"),

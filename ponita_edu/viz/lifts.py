@@ -122,7 +122,7 @@ class LiftExplorer(Explorer):
 
     def lifted(self) -> Lifted:
         """The signal and what is read out of it for the present values."""
-        return lift_and_read(self.vectors(), choose_grid(self.family.value, int(self.n.value)), self.leak.value,
+        return lift_and_read(self.vectors(), choose_grid(self.family.value, round(self.n.value)), self.leak.value,
                              self.factor.value, self.centred.value, self.exact.value)
 
     def coloured(self) -> int:

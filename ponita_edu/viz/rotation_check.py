@@ -116,7 +116,7 @@ class RotationCheck(Explorer):
 
     def grid(self) -> Grid | None:
         """The directions for the present values, None if the network has none; full convolutions get 14 at most."""
-        config, family, n = KINDS[self.network.value], self.family.value, int(self.n.value)
+        config, family, n = KINDS[self.network.value], self.family.value, round(self.n.value)
         if config.space != "bundle":
             return None
         if config.conv == "full":

@@ -93,9 +93,9 @@ class TrajectoryViewer(Explorer):
     def scene(self) -> Scene:
         true, charges, predictions = self._data
         chosen = {name: p for name, p in predictions.items() if self.prediction.value in ("all", name)}
-        frame = int(self.time.value)
+        frame = round(self.time.value)
         time = None if self._times is None else float(self._times[frame])
-        return trajectory_scene(true, charges, frame, chosen, int(self.trail.value), time, self._limit)
+        return trajectory_scene(true, charges, frame, chosen, round(self.trail.value), time, self._limit)
 
     @property
     def _limit(self) -> float:

@@ -146,7 +146,8 @@ def test_slice_is_mirrored_round_and_signed():
 def test_body_shows_the_lines_of_the_map_on_both_sides_of_zero():
     up, down = items(body_scene(AHEAD, 0, 0, 2.0), Mesh)
     assert np.allclose(up.vertices[:, 2], 2 * LEVEL) and np.allclose(down.vertices[:, 2], -2 * LEVEL)
-    (ball,) = items(body_scene(ROUND, 0, 0, 2.0), Mesh)  # a kernel of the distance has spheres
+    ball, none = items(body_scene(ROUND, 0, 0, 2.0), Mesh)  # a kernel of the distance has spheres, here of one sign
+    assert not none.name and not none.vertices.any()
     assert np.allclose(np.linalg.norm(ball.vertices, axis=1), 2 * LEVEL, atol=2e-3)
     lines = items(slice_scene(AHEAD, 0, 0, 2.0), Lines)
     assert sorted({float(p[0, 1]) for item in lines for p in item.paths}) == pytest.approx([-2 * LEVEL, 2 * LEVEL])
@@ -188,6 +189,11 @@ def test_degree_and_seed_are_for_untrained_networks_only(widget):
 def test_report_tells_the_numbers_of_the_map(widget):
     k = kernel_map(widget.kernels(), *widget.chosen(), widget.reach.value)
     assert f"{100 * k.directional:.0f} %" in widget.report() and f"{k.largest:.2f}" in widget.report()
+
+
+def test_slider_moved_by_keys_shows_the_number_that_it_says(widget):
+    widget.channel.value = 2.9999999999999996  # what the page sends after three steps
+    assert widget.chosen() == (0, 3) and "channel 3" in widget.scene()[0].title
 
 
 def test_channel_beyond_the_last_of_a_network_shows_its_last(widget):
