@@ -36,7 +36,7 @@ WIDGETS = {  # what makes it, and the slider that is moved
     "LayerExplorer": ("bench_widgets", "layer_explorer", "turn"),
     "RotationCheck": ("ponita_edu.viz.rotation_check", "RotationCheck", "turn_z"),
     "PairOfStructures": ("ponita_edu.viz.structure_pairs", "PairOfStructures", "azimuth"),
-    "TrajectoryViewer": ("ponita_edu.serving.pages", "MAKERS['trajectories']", "time"),
+    "TrajectoryViewer": ("bench_widgets", "trajectory_viewer", "time"),
     "MoleculePlayer": ("bench_widgets", "molecule_player", "frame"),
     "DiffusionViewer": ("bench_widgets", "drowning", "step"),
 }
@@ -70,8 +70,8 @@ def press(page: Page, name: str, control: str, presses: int) -> list[float]:
         if handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax"):
             key = "ArrowLeft"
         page.keyboard.press(key)
-        page.wait_for_function("() => window.drawn > 0", timeout=30_000)
-        page.wait_for_timeout(400)  # a second picture, or a second drawing of the first, counts
+        page.wait_for_timeout(900)  # no polling: it makes the browser draw; a second picture or drawing counts
+        page.wait_for_function("() => window.drawn > 0", timeout=30_000, polling=100)
         taken.append(page.evaluate("() => window.drawn - window.pressed"))
     return taken[2:]
 

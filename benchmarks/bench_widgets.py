@@ -32,6 +32,7 @@ from ponita_edu.viz.molecules import TurnMolecule
 from ponita_edu.viz.pairs import PairExplorer
 from ponita_edu.viz.rotation_check import RotationCheck
 from ponita_edu.viz.structure_pairs import PairOfStructures
+from ponita_edu.viz.trajectories import TrajectoryViewer
 
 BOUND = 0.1  # s
 ASKS_A_NETWORK = 0.15  # s; the molecule has 21 atoms
@@ -70,6 +71,12 @@ def turned_molecule():
         return float(out.scalar.sum()), out.vector[:, 0]
 
     return TurnMolecule(molecule, {"untrained": ask})
+
+
+def trajectory_viewer():
+    """Of notebook 09: five particles, 50 frames, one prediction."""
+    way = np.random.default_rng(0).normal(scale=0.1, size=(50, 5, 3)).cumsum(0)
+    return TrajectoryViewer(way, np.array([1, -1, 1, 1, -1]), {"straight line": way[:1] + 0 * way})
 
 
 def molecule_player():
