@@ -2,7 +2,7 @@
 
     python -m ponita_edu.analysis.high_symmetry --out results/high_symmetry.json
 
-All pairs of atoms and orientations of eight molecules from C1 to Oh and Ih, see ``molecule_collisions``; and single pairs
+All pairs of atoms and orientations of eight molecules from C1 to Oh and Ih, see ``molecule_collisions``; single pairs
 where orbits lose dimensions, see ``bijectivity``.
 """
 

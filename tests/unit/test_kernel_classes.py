@@ -53,7 +53,7 @@ def test_classes_are_those_that_sorted_gaps_find(name, turn):
     assert len(first) == names.max() + 1
     assert len({*zip(which.tolist(), names.tolist(), strict=True)}) == len(first)  # the same parts
     torch.testing.assert_close(rows[first][which], rows, rtol=0, atol=1e-8)
-    assert len(classes(rows, same=0.3)[0]) < len(first)  # control: numbers that differ
+    assert len(classes(rows, same=3.0)[0]) < len(first)  # control: numbers that differ
 
 
 def test_symmetry_helps_only_where_the_grid_has_it_too():
