@@ -15,11 +15,16 @@ class Page(NamedTuple):
 
 
 PAGES = {
+    "turning": Page("Turn a molecule", "What should change in a prediction when a molecule turns, and what must not?"),
     "pairs": Page("Pairs of points", "Which numbers stay when a pair of points with directions is moved?"),
     "grids": Page("Spherical grids", "How do you spread directions over a sphere, and what does a bad spread cost?"),
     "lifting": Page("Lifting and readout", "How does a vector become a function on the sphere, and come back?"),
+    "kernels": Page("Kernels", "What does a trained network weigh a message with?"),
+    "layers": Page("Layer by layer", "What happens on the sphere of a particle from one layer to the next?"),
     "rotation": Page("Rotation check", "Turn a molecule: does the network's answer turn along, and how exactly?"),
+    "structures": Page("Pairs of structures", "What can a network not tell apart?"),
     "trajectories": Page("Trajectories", "Where will five charged particles be, and what does a network say?"),
+    "motion": Page("A molecule in motion", "What do atoms do that are driven by a network's forces?"),
     "denoising": Page("Denoising", "How does a network make a molecule out of noise?"),
 }
 
