@@ -13,6 +13,7 @@ The file is written after every network; the same command goes on where it stopp
 
 import argparse
 import json
+import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
@@ -173,8 +174,8 @@ def plan(seeds: Iterable[int] = SEEDS, features: Iterable[str] = FEATURES, steps
          tasks: Iterable[str] = TASKS) -> Iterator[Run]:
     """Every task and kind of features with every seed; then some with the first seed and another learning rate."""
     seeds, features, tasks = tuple(seeds), tuple(features), tuple(tasks)
-    for seed in seeds:
-        yield from (Run(task, name, seed, RATE, steps) for task in tasks for name in features)
+    for task in tasks:
+        yield from (Run(task, name, seed, RATE, steps) for seed in seeds for name in features)
     yield from (Run(task, name, seeds[0], OTHER_RATE, steps) for task in tasks for name in ALSO if name in features)
 
 
@@ -188,10 +189,10 @@ def measure(run: Run) -> dict[str, Any]:
             "parameters": network.num_parameters}
 
 
-def mean_interval(values: list[float]) -> tuple[float, float]:
-    """Mean and half the width of its 95 % interval (Student's t); the latter is nan for a single value."""
+def mean_interval(values: list[float]) -> tuple[float, float | None]:
+    """Mean and half the width of its 95 % interval (Student's t); the latter is None for a single value."""
     if len(values) < 2:
-        return values[0], float("nan")
+        return values[0], None
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
     return statistics.fmean(values), float(half)
 
@@ -210,15 +211,15 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for (task, rate, features), group in groups.items():
         error, half = mean_interval([r["error"] for r in group])
-        logs = [torch.tensor(r["error"] / yardstick[task, rate, r["seed"]]).log().item() for r in group
+        logs = [math.log(r["error"] / yardstick[task, rate, r["seed"]]) for r in group
                 if (task, rate, r["seed"]) in yardstick]
         row = {"task": task, "rate": rate, "features": features, "seeds": len(group), "error": error,
                "error_half": half, "milliseconds": statistics.median(r["milliseconds"] for r in group),
                "parameters": group[0]["parameters"]}
         if logs:
             middle, width = mean_interval(logs)
-            row |= dict(zip(("ratio", "ratio_low", "ratio_high"),
-                            torch.tensor([middle, middle - width, middle + width]).exp().tolist(), strict=True))
+            row |= {"ratio": math.exp(middle), "ratio_low": None if width is None else math.exp(middle - width),
+                    "ratio_high": None if width is None else math.exp(middle + width)}
         found.append(row)
     return found
 
@@ -246,14 +247,19 @@ def main(argv: list[str] | None = None) -> None:
              "device": "cpu", "threads": 1, "batch": BATCH, "hidden": HIDDEN, "yardstick": YARDSTICK}
     matrices = before.get("conditioning") or [{"task": task, "features": name, **conditioning(make(), name)}
                                               for task, make in TASKS.items() for name in FEATURES]
+
+    def save() -> None:
+        minutes = sum(row["steps"] * row["milliseconds"] for row in rows) / 60_000  # of training, at the least
+        write_json(given.out, {**about, "minutes": round(minutes, 2), "conditioning": matrices,
+                               "summary": summarise(rows), "rows": rows})
+
     for run in plan():
         if run not in {Run(**{key: row[key] for key in Run._fields}) for row in rows}:
             rows.append(measure(run))
             print(f"{run.task:7} {run.features:11} seed {run.seed} rate {run.rate}: error {rows[-1]['error']:.4f}, "
                   f"{rows[-1]['milliseconds']:.1f} ms", flush=True)
-            minutes = sum(row["steps"] * row["milliseconds"] for row in rows) / 60_000  # of training, at the least
-            write_json(given.out, {**about, "minutes": round(minutes, 2), "conditioning": matrices,
-                                   "summary": summarise(rows), "rows": rows})
+            save()
+    save()
 
 
 if __name__ == "__main__":

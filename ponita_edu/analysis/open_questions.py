@@ -1,0 +1,172 @@
+"""The questions that the paper leaves open, answered from the files in results/: no number here is typed (notebook 13).
+
+    python -m ponita_edu.analysis.open_questions
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+MISSING = "not measured yet"
+
+
+class Answer(NamedTuple):
+    """A row of the table: the question, what was measured, the answer, the command and its minutes."""
+
+    question: str
+    measured: str
+    answer: str
+    command: str
+    minutes: float | None
+
+
+def other_groups(data: dict[str, Any]) -> Answer:
+    """Part 3."""
+    rows = data["rows"]
+    kinds = ("network", "control_network")
+    worse = [row[kinds[1]]["error_moved"]["median"] / row[kinds[0]]["error_moved"]["median"] for row in rows]
+    change = max(row["network"]["change"]["median"] for row in rows)
+    enough = all(row["needed"] == row["rank"] and row["collisions"] == 0 for row in rows)
+    return Answer(
+        "Does the recipe carry over to other groups?",
+        f"ranks, searches for collisions, small networks on a toy task each: {', '.join(r['group'] for r in rows)}; "
+        f"{data['seeds']} seeds",
+        f"{'Yes' if enough else 'Not for all'}: {sum(r['collisions'] for r in rows)} collisions in "
+        f"{sum(r['searched'] for r in rows)} searches ({sum(r['control_collisions'] for r in rows)} of "
+        f"{sum(r['control_searched'] for r in rows)} with a number left out); moving the data changes predictions by "
+        f"less than {_bound(change)}, and a network on coordinates errs {min(worse):.0f} to {max(worse):,.0f} times as "
+        "much there",
+        data["command"] + " --out results/other_groups.json", data["minutes"])
+
+
+def polynomial_degree(data: dict[str, Any]) -> Answer:
+    """Part 4."""
+    said, seeds = [], []
+    for task in ("N-body", "forces"):
+        rows = {r["features"]: r for r in data["summary"] if r["task"] == task and r["rate"] == max(
+            r["rate"] for r in data["summary"])}
+        if not {"distinct 6", "ordered 3", "bessel 8"} <= rows.keys():
+            continue
+        best = min((r for r in rows.values() if r["features"].startswith("distinct")), key=lambda r: r["error"])
+        said.append(f"{task}: best degree {best['features'].split()[1]}; against degree 3, the error of degree 6 is "
+                    f"{ratio(rows['distinct 6'])}, of degree 3 with duplicates {ratio(rows['ordered 3'])}, of Bessel "
+                    f"functions {ratio(rows['bessel 8'])}")
+        seeds.append(min(rows[name]["seeds"] for name in ("distinct 3", "distinct 6", "ordered 3", "bessel 8")))
+    return Answer(
+        "Which polynomial degree, and are polynomials right for the distance?",
+        f"small networks at {data['rows'][0]['steps']} steps, {min(seeds, default=0)} seeds, degrees 1 to 6 with and "
+        "without duplicates, Bessel functions and Gaussians; 95 % intervals",
+        "; ".join(said) or MISSING, data["command"], data["minutes"])
+
+
+def high_symmetry(data: dict[str, Any]) -> Answer:
+    """Part 5, first check."""
+    def defects(name: str) -> str:
+        rows = [r for r in data["molecules"] if r["set"] == name]
+        return f"{sum(r['unexplained'] for r in rows):,}, in {sum(r['unexplained'] > 0 for r in rows)} of {len(rows)}"
+
+    lost = [r for r in data["pairs"] if r["set"] == "r3s2_e3" and r["collision"] == "found"]
+    return Answer(
+        "Check 1: are the numbers one-to-one where symmetry is high?",
+        "collisions that no motion explains, among all pairs of atoms and orientations of 8 molecules, C1 to Oh and Ih",
+        f"Complete four: {defects('r3s2_e3')} molecules, and {len(lost)} at single pairs whose orbit is smaller; "
+        f"the paper's triple: {defects('r3s2_triple')} molecules", data["command"], data["processor_minutes"])
+
+
+def separability(data: dict[str, Any]) -> Answer:
+    """Part 5, second check."""
+    def row(task: str, kind: str, layers: int) -> dict[str, Any]:
+        mine = [r for r in data["summary"] if (r["task"], r["kind"], r["layers"]) == (task, kind, layers)]
+        return min((r for r in mine if r["rate"] == 0.01), key=lambda r: r["steps"])
+
+    said = []
+    for task, layers in (("crossed kernel", 1), ("N-body", 2), ("forces", 2)):
+        separable, full, frames = (row(task, kind, layers) for kind in ("separable", "complete", "frames"))
+        said.append(f"{task} {separable['error']:.2f} / {full['error']:.2f} / {frames['error']:.2f}")
+    cost = row("N-body", "complete", 2)["milliseconds"] / row("N-body", "separable", 2)["milliseconds"]
+    return Answer(
+        "Check 2: separable against full SE(3) convolution",
+        f"networks of equal size on 5 tasks, {len(data['about']['seeds'])} seeds",
+        "Relative error, separable / full with four numbers / on frames, after equal steps: " + ", ".join(said)
+        + f"; a full step costs {cost:.0f} times as much (N-body)",
+        data["about"]["command"], data["about"]["minutes"])
+
+
+def scale(data: dict[str, Any]) -> Answer:
+    """Part 5, third check."""
+    rows = [r for r in data["rows"] if r["network"] == "small"]
+    last, slope = max(rows, key=lambda r: r["atoms"]), data["slopes"]["small"]["seconds"]
+    return Answer(
+        "Check 3: does it stand large systems?",
+        f"energy and forces of {min(r['atoms'] for r in rows):,} to {last['atoms']:,} periodic atoms, one core",
+        f"{last['seconds']:.0f} s and {last['peak_MB'] / 1000:.1f} GB for {last['atoms']:,} atoms; time grows with "
+        f"power {slope:.2f} of their number", f"python {data['command']}", sum(r["seconds"] for r in data["rows"]) / 60)
+
+
+def kernel_classes(data: dict[str, Any]) -> Answer:
+    """Part 6."""
+    rows = {r["structure"]: r for r in data["rows"] if r["grid"] == "icosahedron" and not r["turned"]}
+    turned = {r["structure"]: r for r in data["rows"] if r["grid"] == "icosahedron" and r["turned"]}
+    said = []
+    for name in ("C60", "rock salt, 27 cells", "ethanol, a frame at 500 K"):
+        n, basis = rows[name]["evaluations"], rows[name]["basis_ms"]
+        said.append(f"{name}: {n['all']:,} become {n['classes']:,} (library {n['library']:,}; turned off the grid "
+                    f"{turned[name]['evaluations']['classes']:,}), the basis {basis['all'] / basis['classes']:.1f} "
+                    "times as fast")
+    return Answer(
+        "How many kernel evaluations does a structure need?",
+        f"{len(rows)} molecules and crystals on 12 orientations, counted while the network runs; processor time",
+        "; ".join(said), data["command"], data["processor_minutes"])
+
+
+PARTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+    "other_groups": other_groups, "polynomial_degree": polynomial_degree, "high_symmetry": high_symmetry,
+    "separability": separability, "scale": scale, "kernel_classes": kernel_classes}
+
+
+def load(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
+    """A file of results by name, None if it is not there."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def table(folder: Path = RESULTS) -> list[Answer]:
+    """One row for each question; the answer is ``MISSING`` where its file is."""
+    found = []
+    for name, part in PARTS.items():
+        data = load(name, folder)
+        found.append(Answer(f"{name} ({part.__doc__})", "", MISSING, "", None) if data is None else part(data))
+    return found
+
+
+def as_markdown(rows: list[Answer]) -> str:
+    """The table for a notebook."""
+    lines = ["| question | what we measured | answer | command | minutes |", "|---|---|---|---|---|"]
+    lines += [f"| **{r.question}** | {r.measured} | {r.answer} | `{r.command}` | "
+              f"{'' if r.minutes is None else f'{r.minutes:.1f}'} |" for r in rows]
+    return "\n".join(lines)
+
+
+def ratio(row: dict[str, Any]) -> str:
+    """A ratio of errors with its interval, if there are seeds for one."""
+    low, high = row["ratio_low"], row["ratio_high"]  # None for a single seed
+    interval = "" if low is None else f" ({low:.2f} to {high:.2f})"
+    return f"{row['ratio']:.2f} times{interval}"
+
+
+def _bound(value: float) -> str:
+    return next(f"{bound:.0e}" for bound in (1e-14, 1e-12, 1e-9, 1e-6, 1e-3, 1e9) if value < bound)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m ponita_edu.analysis.open_questions", description=main.__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the result files")
+    print(as_markdown(table(parser.parse_args(argv).results)))
+
+
+if __name__ == "__main__":
+    main()
