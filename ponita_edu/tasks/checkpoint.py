@@ -72,12 +72,21 @@ def save_step(folder: Path, step: int, tensors: Mapping[str, Tensor], info: Mapp
     Raises:
         OSError: see ``write``.
     """
-    for left in folder.glob(".*.tmp"):  # of a process that was killed while writing
-        shutil.rmtree(left, ignore_errors=True)
+    tidy(folder, "step-")
     path = write(folder / f"step-{step:09d}", tensors, {**info, "step": step})
-    for old in _steps(folder)[KEEP:]:
+    after = [p for p in _steps(folder) if p.name > path.name]  # damaged, or the run would have gone on from there
+    for old in (*after, *_steps(folder)[len(after) + KEEP:]):
         shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def tidy(folder: Path, *names: str) -> None:
+    """Delete what a process that was killed while it wrote files or folders of these names has left."""
+    for left in (p for name in names for p in folder.glob(f".{name}*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def newest(folder: Path, say: Callable[[str], None]) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -9,6 +9,8 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module, metadata
 from pathlib import Path
@@ -23,7 +25,7 @@ from ponita_edu.tasks import checkpoint
 from ponita_edu.tasks.config import FREE
 from ponita_edu.tasks.presets import MODULES, PRESETS
 from ponita_edu.tasks.settings import choose, differences, replaced, to_dict
-from ponita_edu.tasks.task import Task, evaluate
+from ponita_edu.tasks.task import Fabric, Task, evaluate
 from ponita_edu.tasks.training import DTYPES, fit, make_fabric, total_steps
 
 RUN, RESULT, MODEL = "run.json", "result.json", "model"
@@ -42,6 +44,7 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
 
     Raises:
         ValueError: if ``out`` holds something else than a run of the same settings, or cannot be written to.
+        ConnectionError: if another process of the run is gone.
     """
     started = time.monotonic() if started is None else started
     keep_memory()
@@ -54,9 +57,10 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
     with fabric.rank_zero_first():  # the first one simulates, the others find the file
         task = module.load(settings, progress=fabric.is_global_zero and sys.stderr.isatty())
     info = {"task": task_name, "settings": to_dict(settings), **facts()}
-    state = fit(fabric, task, network, config, out, info, started)
-    task = task.to(fabric.device, DTYPES[config.precision])
-    errors, _ = evaluate(task, network, "test", fabric=fabric)
+    with together(fabric):
+        state = fit(fabric, task, network, config, out, info, started)
+        task = task.to(fabric.device, DTYPES[config.precision])
+        errors, _ = evaluate(task, network, "test", fabric=fabric)
     if not fabric.is_global_zero:
         return None
     model = checkpoint.write(out / MODEL, network.state_dict(), {**info, "step": state.step})
@@ -143,6 +147,7 @@ def open_run(task: str, settings: Any, out: Path) -> None:
         ValueError: if it holds another run or other files, or cannot be written to.
     """
     _make_folder(out)
+    checkpoint.tidy(out, RUN, RESULT, MODEL)
     fixed = replace(settings, train=replace(settings.train, **{k: getattr(type(settings.train)(), k) for k in FREE}))
     content = {"task": task, "settings": to_dict(fixed)}
     if (out / RUN).exists():
@@ -161,6 +166,23 @@ def open_run(task: str, settings: Any, out: Path) -> None:
     if strange:
         raise ValueError(f"--out {out} holds other files ({', '.join(strange[:3])}). Choose an empty or a new folder.")
     checkpoint.write_json(out / RUN, content)
+
+
+@contextmanager
+def together(fabric: Fabric) -> Iterator[None]:
+    """In a run of several processes: the end of one of them ends the others with a sentence.
+
+    Raises:
+        ConnectionError: if another process is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no class of its own for this
+        lost = isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+        if fabric.world_size == 1 or not lost:
+            raise
+        raise ConnectionError(f"process {fabric.global_rank} of {fabric.world_size} ends, because another one was "
+                              "killed or failed. Repeat the command; it goes on from its newest checkpoint.") from None
 
 
 def keep_memory() -> None:
@@ -244,8 +266,8 @@ def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, resul
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe"
+        probe = out / ".probe.tmp"
         probe.touch()
-        probe.unlink()
+        checkpoint.tidy(out, "probe")
     except OSError as error:
         raise ValueError(f"--out {out} cannot be written to ({error.strerror}). Choose another folder.") from None

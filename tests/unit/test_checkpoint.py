@@ -52,6 +52,15 @@ def test_write_replaces_a_checkpoint_of_the_same_name(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_damaged_checkpoint_that_is_left_behind_does_not_cost_the_one_before_the_newest(tmp_path):
+    for step in (10, 20):
+        save(tmp_path, step)
+    damage_no_numbers(tmp_path / "step-000000020")
+    for step in (11, 12):  # the run went on from step 10
+        save(tmp_path, step)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step-000000011", "step-000000012"]
+
+
 def test_newest_is_none_where_there_is_nothing(tmp_path):
     assert checkpoint.newest(tmp_path / "absent", pytest.fail) is None
     (tmp_path / ".step-000000005.abc.tmp").mkdir()  # left by a process that was killed while writing
