@@ -2,6 +2,10 @@
 
 import ast
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -153,3 +157,28 @@ def test_voila_shows_no_source_and_takes_no_code():
     assert voila.strip_sources and not voila.show_tracebacks and voila.file_allowlist == []
     assert voila.allow_template_override == voila.allow_theme_override == "NO" and made.Voila.auto_token
     assert not [kind for kind in server.MESSAGES if "execute" in kind or "input" in kind or "complete" in kind]
+
+
+# --- tools/audit.sh, with a stand-in for pip-audit
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="bash is not on this system")
+@pytest.mark.parametrize(("vulns", "code", "said"), [
+    ([], 0, "2 packages asked about, 0 with known vulnerabilities"),
+    ([{"id": "CVE-1", "fix_versions": ["2.0"]}], 1, "a==1.0: CVE-1 (mended in 2.0)"),
+    (None, 3, "could not be asked (exit 1), so nothing is known"),
+])  # fmt: skip
+def test_audit_tells_nothing_known_from_nothing_asked(tmp_path, vulns, code, said):
+    for folder in ("tools", "build/audit/bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "tools/audit.sh", tmp_path / "tools")
+    found = [{"name": "a", "version": "1.0", "vulns": vulns}, {"name": "b", "version": "1.0", "vulns": []}]
+    (tmp_path / "made.json").write_text(json.dumps({"dependencies": found}))
+    answer = 'while [ "$1" != --output ]; do shift; done; cp made.json "$2"'
+    answer = "echo no network >&2; exit 1" if vulns is None else answer
+    (tmp_path / "build/audit/bin/pip-audit").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "build/audit/bin/pip-audit").chmod(0o755)
+    done = subprocess.run([tmp_path / "tools/audit.sh", "out.json"], capture_output=True, text=True,
+                          env=os.environ | {"PYTHON": sys.executable})
+    assert done.returncode == code and said in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "out.json").exists() == (code < 3)
