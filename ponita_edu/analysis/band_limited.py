@@ -139,15 +139,15 @@ def measure(arm: str, seed: int = 0, steps: int = 400, train_size: int = 3000, t
             "trained": after.worst, "processor_seconds": round(time.process_time() - began, 1)}
 
 
-def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """By arm: mean test MSE with half its 95 % interval over seeds (Student), and the worst error of equivariance."""
+def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """By arm: mean test MSE, half its 95 % interval over seeds (Student; None for one), and the worst equivariance."""
     from scipy.stats import t
 
     found = {}
     for arm in dict.fromkeys(row["arm"] for row in rows):
         mine = [row for row in rows if row["arm"] == arm]
         mse, n = [row["mse"] for row in mine], len(mine)
-        half = float(t.ppf(0.975, n - 1)) * stdev(mse) / math.sqrt(n) if n > 1 else math.inf
+        half = float(t.ppf(0.975, n - 1)) * stdev(mse) / math.sqrt(n) if n > 1 else None
         found[arm] = {"mse": mean(mse), "half_width": half, "seeds": n,
                       "equivariance": max(max(row["untrained"], row["trained"]) for row in mine)}
     return found

@@ -252,8 +252,8 @@ def quick() -> dict[str, Any]:
                  layer_grids=(("fibonacci", 12), ("lebedev", 26)))
 
 
-def kink_laws(sizes: Sequence[int] = (14, 26, 38, 50, 86, 110, 146, 194), networks: int = 3, fine: int = 974,
-              degree: int = 30) -> list[dict[str, Any]]:
+def kink_laws(sizes: Sequence[int] = (14, 26, 38, 50, 86, 110, 146, 194), networks: int = 3, fine: int = 590,
+              degree: int = 26) -> list[dict[str, Any]]:
     """The first layer's error by the law against N, as power of N, with |r_⊥| and with |r_⊥|² in its place."""
     laws = []
     for label, smooth in (("|r_⊥|, with a kink", False), ("|r_⊥|², smooth", True)):
@@ -272,15 +272,19 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m ponita_edu.analysis.orientation_bound", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--fine", type=int, default=FINE, help="points of the Lebedev rule that stands for the sphere")
+    parser.add_argument("--degree", type=int, default=DEGREE, help="highest degree that is told apart")
+    parser.add_argument("--rotations", type=int, default=8)
+    parser.add_argument("--kink-networks", type=int, default=3)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     began, result = time.process_time(), {}
-    kinks, found = kink_laws(), {}
+    kinks, found = kink_laws(networks=given.kink_networks), {}
     for law in kinks:
         print(f"first layer, {law['label']}: error ~ N^({law['slope']:.2f} ± {law['error']:.2f})", flush=True)
     for name in given.networks:
-        found[name] = study(*NETWORKS[name]())
+        found[name] = study(*NETWORKS[name](), rotations=given.rotations, fine=given.fine, degree=given.degree)
         print(f"{name}: measured / predicted {found[name]['off']}, bandwidths {found[name]['bandwidth']}, for 1 % "
               f"{found[name]['enough']}", flush=True)
         result = {"about": "see ponita_edu/analysis/orientation_bound.py", "networks": found, "kink": kinks,
