@@ -160,7 +160,8 @@ def test_smooth_attribute_errs_less_than_the_one_with_a_kink():
 
 def test_command_writes_what_the_notebook_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(ob, "kink_laws", lambda **settings: [])
-    monkeypatch.setattr(ob, "study", lambda *parts, **settings: {"off": 1, "bandwidth": 2, "enough": 3, "parts": len(parts)})
+    monkeypatch.setattr(ob, "study", lambda *parts, **settings: {"off": 1, "bandwidth": 2, "enough": len(settings),
+                                                                 "parts": len(parts)})
     out = tmp_path / "bound.json"
     ob.main(["--networks", "random clouds, untrained", "--out", str(out)])
     content = json.loads(out.read_text())
