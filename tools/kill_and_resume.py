@@ -252,8 +252,9 @@ def outcome(root: Path) -> tuple[bytes, list[list[str]], dict[str, float]]:
     run = root / "run"
     with open(run / "log.csv", newline="", encoding="utf-8") as file:
         curve = [{k: v for k, v in row.items() if k != "minutes"} for row in csv.DictReader(file)]
+    metrics = json.loads((run / "result.json").read_text(encoding="utf-8"))["metrics"]
     return ((run / "model" / "state.safetensors").read_bytes(), curve,
-            json.loads((run / "result.json").read_text(encoding="utf-8"))["metrics"])
+            {name: value for name, value in metrics.items() if "second" not in name})
 
 
 def newest_step(root: Path) -> int:
