@@ -22,7 +22,7 @@ class Log:
     def __init__(self, folder: Path, total: int, step: int, history: list[dict[str, Any]], speaks: bool):
         self.speaks, self.folder, self.total = speaks, folder, total
         self._bar_at = self._line_at = 0.0
-        self._board = None
+        self._board, self._behind = None, False
         self.bar = tqdm(total=total, initial=step, unit="step", disable=None if speaks else True, dynamic_ncols=True)
         if not speaks:
             return
@@ -49,8 +49,21 @@ class Log:
         """A validation: one row of the CSV file, and a line if the last one is some time ago."""
         if not self.speaks:
             return
-        if len(history) == 1:
+        try:
+            self._note(row, history)
+        except OSError as error:
+            self._behind = True
+            self.say(f"the log in {self.folder} could not be written ({error.strerror}); training goes on")
+        now = time.monotonic()
+        if now - self._line_at > LINE_SECONDS or row["step"] in (0, self.total):
+            self._line_at = now
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
+            self.say(f"step {row['step']:,} of {self.total:,}: {shown}")
+
+    def _note(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
+        if len(history) == 1 or self._behind:
             self._write(history)
+            self._behind = False
         else:
             with open(self.folder / "log.csv", "a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(row.values())
@@ -58,11 +71,6 @@ class Log:
             for name, value in row.items():
                 if name not in ("step", "epoch") and value is not None:
                     self._board.add_scalar(name, value, row["step"])
-        now = time.monotonic()
-        if now - self._line_at > LINE_SECONDS or row["step"] in (0, self.total):
-            self._line_at = now
-            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float))
-            self.say(f"step {row['step']:,} of {self.total:,}: {shown}")
 
     def say(self, text: str) -> None:
         """A line on standard error, above the bar."""
@@ -73,7 +81,10 @@ class Log:
         """Leave the bar and the files as they are."""
         self.bar.close()
         if self._board is not None:
-            self._board.close()
+            try:
+                self._board.close()
+            except OSError as error:
+                self.say(f"TensorBoard's file in {self.folder} could not be written ({error.strerror})")
 
     def _write(self, history: list[dict[str, Any]]) -> None:
         with open(self.folder / "log.csv", "w", newline="", encoding="utf-8") as file:

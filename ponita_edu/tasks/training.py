@@ -217,7 +217,8 @@ class Run:
             self._saved_step = state.step
         except OSError as error:
             if final:
-                raise
+                raise OSError(f"the last checkpoint could not be written in {self.folder} ({error.strerror}). Make "
+                              "room there; the same command then goes on from the one before.") from None
             self.log.say(f"the checkpoint of step {state.step} could not be written ({error.strerror}); "
                          "the one before is kept, and training goes on")
 
