@@ -122,7 +122,54 @@ def kernel_classes(data: dict[str, Any]) -> Answer:
         "; ".join(said), data["command"], data["processor_minutes"])
 
 
+def orientation_bound(data: dict[str, Any]) -> Answer:
+    """Part 1, how many orientations."""
+    found = data["networks"]
+    layers = [row["measured"] / row["law"] for net in found.values() for row in net["layers"]]
+    low, high = (pick(net["off"][key] for net in found.values()) for pick, key in ((min, "least"), (max, "most")))
+    enough = "; ".join(f"{name}: {', '.join(f'{n} ({key})' if n else f'none tried ({key})' for key, n in ways.items())}"
+                       for name, ways in ((name, net["enough"]) for name, net in found.items()))
+    kink, smooth = data["kink"]
+    return Answer(
+        "How many orientations are enough?",
+        f"spectra of the kernels of networks ({'; '.join(found)}), the error predicted from them on grids "
+        "of 6 to 110 points, and the error measured",
+        f"One layer's error is that of the law, {min(layers):.2f} to {max(layers):.2f} times; a network's {low:.2f} to "
+        f"{high:.2f} times what is predicted. For 1 %: {enough}. A layer's error falls like N^{kink['slope']:.2f} ± "
+        f"{kink['error']:.2f}; with |r_⊥|² for |r_⊥|, which has a kink, like N^{smooth['slope']:.2f} ± "
+        f"{smooth['error']:.2f}, and is {kink['errors'][2][0] / smooth['errors'][2][0]:.0f} times smaller at N = "
+        f"{kink['x'][2]}",
+        data["command"] + " --out results/orientation_bound.json",
+        data["processor_minutes"])
+
+
+def large_systems(data: dict[str, Any]) -> Answer:
+    """Part 2."""
+    said = []
+    for arm in dict.fromkeys(row["arm"] for row in data["rows"]):
+        mine = [row for row in data["rows"] if row["arm"] == arm]
+
+        def mean(family: str, error: str, pick: Callable, mine: list[dict[str, Any]] = mine) -> float:
+            sizes = [s for row in mine for s in row["sizes"] if s["family"] == family]
+            atoms = pick(s["atoms"] for s in sizes if s["n"] > 2)
+            values = [s[error] for s in sizes if s["atoms"] == atoms]
+            return sum(values) / len(values)
+
+        forces = ", ".join(f"{family} {mean(family, 'forces_meV_per_A', min):.0f} → "
+                           f"{mean(family, 'forces_meV_per_A', max):.0f}" for family in ("alkane", "water"))
+        apart = max(row["consistency_eV"]["20 Å apart"] for row in mine)
+        said.append(f"{arm} (seeds: {len(mine)}): force errors for 3 units → the largest system {forces} meV/Å; two "
+                    f"far molecules differ from the sum of each by {apart:.0e} eV")
+    return Answer(
+        "Does a network trained on small systems serve large ones?",
+        f"GFN2-xTB, {data['steps']} steps on systems of at most 32 atoms, tests to "
+        f"{max(s['atoms'] for row in data['rows'] for s in row['sizes'])} atoms",
+        "; ".join(said), data["command"] + " --out results/large_systems.json",
+        data["processor_minutes"])
+
+
 PARTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+    "orientation_bound": orientation_bound, "large_systems": large_systems,
     "other_groups": other_groups, "polynomial_degree": polynomial_degree, "high_symmetry": high_symmetry,
     "separability": separability, "scale": scale, "kernel_classes": kernel_classes}
 

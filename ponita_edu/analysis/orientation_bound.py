@@ -19,7 +19,9 @@ the grid's own symmetries the error is 0, whatever the spectra.
 (a design, a Lebedev rule) makes no error at all. Otherwise ε_l² ≈ Σ w² ≥ 1/N in all degrees above √N or so. The
 spherical kernels are smooth, and their power falls faster than any power of l. The spatial kernels see
 |r_⊥| = |r| sin θ, which has a kink at r ∥ o: power ~ l⁻⁵, so that a grid of N points leaves an error² of
-(1/N) Σ_{l>c√N} l⁻⁵ ~ N⁻³, and the error falls like N^(−3/2). That is the law measured in notebook 07.
+(1/N) Σ_{l>c√N} l⁻⁵ ~ N⁻³, and the error falls like N^(−3/2), as was measured in notebook 07. The kink is not the whole
+story: with |r_⊥|² in its place errors are several times smaller, but over the sizes in use they still look like a power
+of N (``kink_laws``), as GELU of large cubic monomials bends almost as sharply.
 
 **A network.** What a network computes on a grid is what it computes on the whole sphere, with such an error added to z
 in each block and to the readout. To first order the relative error of an output is
