@@ -18,14 +18,14 @@ TOOL = ROOT / "tools" / "kill_and_resume.py"
 
 @pytest.mark.slow
 def test_killed_trainings_go_on_to_the_same_weights_and_forgetful_ones_do_not(tmp_path):
-    """Three trainings by the command line as processes of their own; see the tool for the moments and the controls."""
+    """N-body by the command line in processes of its own; the tool alone does all three, at more moments."""
     out = tmp_path / "kills.json"
-    command = [sys.executable, TOOL, "--quick", "--kills", "2", "--out", out]
+    command = [sys.executable, TOOL, "--quick", "--trainings", "nbody", "--kills", "1", "--out", out]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(out.read_text())
-    assert result["killed"] == result["same"] == 3 * 5 and result["lost_at_most"] <= result["every"]
-    assert len(result["controls"]) == 3 * 2 and not any(row["same"] for row in result["controls"])
+    assert result["killed"] == result["same"] > 0 and result["lost_at_most"] <= result["every"]
+    assert len(result["controls"]) == 2 and not any(row["same"] for row in result["controls"])
 
 
 TINY = {"data.train": 8, "data.val": 4, "data.test": 4, "model.hidden": 4, "model.layers": 1, "model.basis": 4,
