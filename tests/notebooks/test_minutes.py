@@ -9,12 +9,21 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SPEC = importlib.util.spec_from_file_location("notebook_minutes", ROOT / "tools" / "notebook_minutes.py")
 with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sys, "path", [str(ROOT / "tools"), *sys.path])
     tool = importlib.util.module_from_spec(SPEC)
     SPEC.loader.exec_module(tool)
 MEASURED = tool.stored()["notebooks"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_card_says_what_was_measured(path):
+    assert path.stem in MEASURED, f"run python tools/notebook_minutes.py notebooks/{path.name}"
+    notebook = nbformat.read(path, as_version=4)
+    said = " ".join(tool.TIME.search(notebook.cells[1].source)[0].replace("\n>", " ").split())
+    assert said == tool.time_line(notebook, MEASURED[path.stem]["seconds"]), "python tools/notebook_minutes.py --cards"
 
 
 def test_measured_at_a_known_commit_within_the_budget():
