@@ -150,7 +150,7 @@ def make(out: Path) -> None:
 
 def check(path: Path, samples: int) -> None:
     """Label stored frames again, ten times tighter."""
-    data = np.load(path)
+    data = np.load(path, allow_pickle=False)
     unit, first = json.loads(str(data["settings"]))["units"], np.concatenate(([0], np.cumsum(data["atoms"])))
     worst = {"energy": 0.0, "forces": 0.0}
     for row in np.linspace(0, len(first) - 2, samples).astype(int):

@@ -40,7 +40,7 @@ def load_sizes(path: Path | None = None) -> list[SizedFrame]:
     """
     path = Path(str(files("ponita_edu") / "assets" / "sizes_xtb.npz")) if path is None else path
     try:
-        with np.load(path) as data:
+        with np.load(path, allow_pickle=False) as data:
             names, atoms, numbers, pos, energy, forces = (
                 data[k] for k in ("names", "atoms", "numbers", "pos", "energy", "forces"))
             settings = json.loads(str(data["settings"]))
@@ -61,5 +61,5 @@ def load_sizes(path: Path | None = None) -> list[SizedFrame]:
 def dimer_distances(path: Path | None = None) -> list[float]:
     """Distances between the centres of the two C60 of the frames ``dimer``, Å, in their order."""
     path = Path(str(files("ponita_edu") / "assets" / "sizes_xtb.npz")) if path is None else path
-    with np.load(path) as data:
+    with np.load(path, allow_pickle=False) as data:
         return json.loads(str(data["settings"]))["dimer_distances_A"]

@@ -140,7 +140,7 @@ def test_app_listens_on_this_machine_with_a_token_unless_told_otherwise(monkeypa
     asked = []
     monkeypatch.setattr(app, "data_dir", lambda: tmp_path)
     monkeypatch.setattr(app, "start", lambda port, token, log, *options: asked.append((token, options)))
-    monkeypatch.setattr(app, "attend", lambda begin, port, log, address, **_: (begin(), asked.append(address)))
+    monkeypatch.setattr(app, "attend", lambda begin, port, log, address, **_: (begin(), asked.append(address), 0)[-1])
     app.main(["--port", "0"])
     app.main(["--port", "0", "--ip", "0.0.0.0"])
     (token, options), address, (other, wide), _ = asked

@@ -89,7 +89,7 @@ WRONG = {
         ("a mirror is let through", lambda R, b, p, o: close(R @ torch.stack((p, o), 1) + torch.stack((b, 0 * b), 1),
                                                              torch.stack((p, o), 1))),
         ("shifted as if it were a place", lambda R, b, p, o: all(close(R @ x + b, x) for x in (p, o))),
-        ("rounding", lambda R, b, p, o: bool((R @ p + b == p).all() and (R @ o == o).all())),
+        ("rounding", lambda R, b, p, o: bool((R @ p + b == p).all() and (R @ o == o).all() and torch.det(R) > 0)),
     ],
     "orbit_dimension": [
         ("stabiliser", lambda P: 6 - jacobian_rank(P)),
