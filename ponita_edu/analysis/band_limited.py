@@ -17,11 +17,9 @@ The claim is exact up to rounding, for every rotation, with a fixed grid; PONITA
 """
 
 import argparse
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
@@ -30,6 +28,7 @@ from torch import Tensor, nn
 
 from ponita_edu.analysis.equivariance import equivariance_error
 from ponita_edu.analysis.kernel_tasks import nbody_task
+from ponita_edu.analysis.laws import mean_interval
 from ponita_edu.analysis.layer_comparison import test_errors, train
 from ponita_edu.geometry.grids import make_grid
 from ponita_edu.nn.config import PonitaConfig
@@ -141,14 +140,11 @@ def measure(arm: str, seed: int = 0, steps: int = 400, train_size: int = 3000, t
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """By arm: mean test MSE, half its 95 % interval over seeds (Student; None for one), and the worst equivariance."""
-    from scipy.stats import t
-
     found = {}
     for arm in dict.fromkeys(row["arm"] for row in rows):
         mine = [row for row in rows if row["arm"] == arm]
-        mse, n = [row["mse"] for row in mine], len(mine)
-        half = float(t.ppf(0.975, n - 1)) * stdev(mse) / math.sqrt(n) if n > 1 else None
-        found[arm] = {"mse": mean(mse), "half_width": half, "seeds": n,
+        mse, half = mean_interval([row["mse"] for row in mine])
+        found[arm] = {"mse": mse, "half_width": half, "seeds": len(mine),
                       "equivariance": max(max(row["untrained"], row["trained"]) for row in mine)}
     return found
 

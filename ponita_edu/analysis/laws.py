@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
+from statistics import fmean, stdev
 
 import numpy as np
+from scipy.stats import t
 
 
 @dataclass(frozen=True)
@@ -64,3 +66,11 @@ def fit_law(label: str, x: Sequence[Real], errors: Sequence[Sequence[Real]]) -> 
     line = float(off @ off / (len(x) - 2) / spread) ** 0.5
     networks = float(slopes.std(ddof=1)) / len(slopes) ** 0.5 if len(slopes) > 1 else 0.0
     return Law(label, tuple(x), tuple(map(tuple, y.tolist())), slope, max(line, networks))
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean and half the width of its 95 % interval (Student's t); the latter is None for a single value."""
+    if len(values) < 2:
+        return values[0], None
+    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    return fmean(values), float(half)

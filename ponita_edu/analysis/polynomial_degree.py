@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor, nn
 
 from ponita_edu.analysis.kernel_tasks import GRID, Task, molecule_task, nbody_task
+from ponita_edu.analysis.laws import mean_interval
 from ponita_edu.analysis.layer_comparison import make_network, train
 from ponita_edu.analysis.layer_comparison import test_errors as errors_on_test_set
 from ponita_edu.data.graphs import Graphs
@@ -187,14 +187,6 @@ def measure(run: Run) -> dict[str, Any]:
     mse, error = errors_on_test_set(network, task)
     return {**run._asdict(), "error": error, "mse": mse, "milliseconds": milliseconds,
             "parameters": network.num_parameters}
-
-
-def mean_interval(values: list[float]) -> tuple[float, float | None]:
-    """Mean and half the width of its 95 % interval (Student's t); the latter is None for a single value."""
-    if len(values) < 2:
-        return values[0], None
-    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return statistics.fmean(values), float(half)
 
 
 def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 ELEMENTS = (1, 6, 7, 8)
+SHIPPED = Path(str(files("ponita_edu"))) / "assets" / "sizes_xtb.npz"
 
 
 class SizedFrame(NamedTuple):
@@ -29,16 +30,15 @@ class SizedFrame(NamedTuple):
     forces: Float64[Tensor, "atoms 3"]
 
 
-def load_sizes(path: Path | None = None) -> list[SizedFrame]:
+def load_sizes(path: Path = SHIPPED) -> list[SizedFrame]:
     """All frames, as ``tools/make_xtb_sizes.py`` wrote them.
 
     Args:
-        path: of the file; default: the one in the package.
+        path: of the file.
 
     Raises:
         ValueError: if the file is missing or has other arrays.
     """
-    path = Path(str(files("ponita_edu") / "assets" / "sizes_xtb.npz")) if path is None else path
     try:
         with np.load(path, allow_pickle=False) as data:
             names, atoms, numbers, pos, energy, forces = (
@@ -58,8 +58,7 @@ def load_sizes(path: Path | None = None) -> list[SizedFrame]:
     return frames
 
 
-def dimer_distances(path: Path | None = None) -> list[float]:
+def dimer_distances() -> list[float]:
     """Distances between the centres of the two C60 of the frames ``dimer``, Å, in their order."""
-    path = Path(str(files("ponita_edu") / "assets" / "sizes_xtb.npz")) if path is None else path
-    with np.load(path, allow_pickle=False) as data:
+    with np.load(SHIPPED, allow_pickle=False) as data:
         return json.loads(str(data["settings"]))["dimer_distances_A"]

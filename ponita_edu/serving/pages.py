@@ -77,10 +77,10 @@ def _turned_benzene() -> TurnMolecule:
 
 
 def _one_layer_after_another() -> LayerExplorer:
-    """The network of notebook 09 on five charges at rest at the origin of time."""
+    """The network of notebook 09 on five charges as they start."""
     start = draw_initial_states(1, seed=7)
-    still = NBodySplit(*(a.astype(np.float32) for a in (start.charges, start.loc, start.vel, start.loc)), "test", False)
-    return LayerExplorer(load_model(CHECKPOINTS / "nbody_quick")[2], to_graphs(still), step=3)
+    first = NBodySplit(*(a.astype(np.float32) for a in (start.charges, start.loc, start.vel, start.loc)), "test", False)
+    return LayerExplorer(load_model(CHECKPOINTS / "nbody_quick")[2], to_graphs(first), step=3)
 
 
 def _moving_ethanol() -> MoleculePlayer:
