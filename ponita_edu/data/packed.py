@@ -14,7 +14,7 @@ from torch import Tensor
 from ponita_edu.data.edges import MutualEdges
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.qm9 import ELEMENTS
-from ponita_edu.molecules.stability import bond_orders, by_size
+from ponita_edu.molecules.stability import bond_orders, by_size, checked_molecules
 
 GRAPHS = ("complete", "cutoff", "bonds")
 _CHUNK = 2_000_000  # pairs looked at at once
@@ -88,6 +88,7 @@ def pack(numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 3"], 
     Raises:
         ValueError: on other elements, or positions that are not finite.
     """
+    checked_molecules(numbers, pos)
     offsets = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
     found = []  # (molecule, first, second)
     for molecules, atoms in by_size(offsets):

@@ -53,7 +53,7 @@ def bond_orders(numbers: Int[np.ndarray, "*molecules atoms"], pos: Float[np.ndar
     Raises:
         ValueError: on other elements, positions that are not finite, or shapes that do not fit.
     """
-    numbers, pos = _checked(numbers, pos)
+    numbers, pos = checked_molecules(numbers, pos)
     orders = np.zeros((*numbers.shape, numbers.shape[-1]), np.int8)
     i, j = np.triu_indices(numbers.shape[-1], 1)
     orders[..., i, j] = orders[..., j, i] = _orders(numbers, pos, i, j)
@@ -89,7 +89,7 @@ def stability(numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 
     Raises:
         ValueError: see ``bond_orders``; also on offsets that do not ascend from 0 to the number of atoms.
     """
-    numbers, pos = _checked(numbers, pos)
+    numbers, pos = checked_molecules(numbers, pos)
     valence = np.zeros(len(numbers), np.int64)
     for _, atoms in by_size(check_offsets(offsets, len(numbers))):
         i, j = np.triu_indices(atoms.shape[1], 1)
@@ -133,7 +133,12 @@ def _orders(numbers: np.ndarray, pos: np.ndarray, i: np.ndarray, j: np.ndarray) 
     return orders
 
 
-def _checked(numbers: np.ndarray, pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked_molecules(numbers: np.ndarray, pos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Atomic numbers and, in float64, positions.
+
+    Raises:
+        ValueError: on other elements than H, C, N, O, F, positions that are not finite, or shapes that do not fit.
+    """
     numbers, pos = np.asarray(numbers), np.asarray(pos, np.float64)
     if pos.shape != (*numbers.shape, 3) or numbers.dtype.kind not in "iu":
         raise ValueError(f"numbers must be whole numbers and pos have one row of 3 for each, but their shapes are "

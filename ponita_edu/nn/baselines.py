@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import safe_norm
+from ponita_edu.nn.config import check_whole
 from ponita_edu.nn.prediction import Prediction, check_fits
 
 
@@ -43,10 +44,7 @@ class EGNNConfig:
     distance_gain: float = 1.0
 
     def __post_init__(self):
-        for name, least in dict(scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, layers=1).items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, but is {value!r}.")
+        check_whole(self, scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, layers=1)
         if self.level not in ("node", "graph"):
             raise ValueError(f"level must be 'node' or 'graph', but is {self.level!r}.")
         if self.vectors_out > 1:

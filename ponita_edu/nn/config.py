@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+_MOST = {"degree": 12, "layers": 1000}  # lists of monomials and of blocks would fill the memory before torch refuses
 _CHOICES = {
     "dim": (2, 3),
     "space": ("bundle", "edges", "positions"),
@@ -10,6 +11,20 @@ _CHOICES = {
     "readout": ("mean", "last"),
     "level": ("node", "graph"),
 }
+
+
+def check_whole(config: object, **least: int) -> None:
+    """The named settings must be whole numbers, no smaller than said and no larger than any network of use has them.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    for name, bound in least.items():
+        value, most = getattr(config, name), _MOST.get(name, 2**20)
+        if isinstance(value, bool) or not isinstance(value, int) or not bound <= value <= most:
+            limit = f"most {most}" if isinstance(value, int) and value > most else f"least {bound}"
+            raise ValueError(f"{name} must be an integer of at {limit}, but is {value!r:.100}. "
+                             f"Use for example {max(bound, 1)}.")
 
 
 @dataclass(frozen=True)
@@ -65,12 +80,8 @@ class PonitaConfig:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, "
                                  f"but is {getattr(self, name)!r}. Choose one of these.")
-        for name, least in dict(scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, basis=1, layers=1,
-                                widening=1, degree=1).items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, but is {value!r}. Use for example "
-                                 f"{max(least, 1)}.")
+        check_whole(self, scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, basis=1, layers=1,
+                    widening=1, degree=1)
         for name in ("distinct_monomials", "conditioning", "attention", "centred_readout"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be True or False, but is {getattr(self, name)!r}. Use one of these.")

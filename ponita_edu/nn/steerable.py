@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import safe_norm
+from ponita_edu.nn.config import check_whole
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
 from ponita_edu.nn.prediction import Prediction, check_fits
 
@@ -47,13 +48,8 @@ class SteerableConfig:
     group: str = "e3"
 
     def __post_init__(self):
-        least = dict(scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, l_max=1, hidden=1, layers=1, basis=1,
-                     degree=1)
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < bound:
-                raise ValueError(f"{name} must be an integer of at least {bound}, but is {value!r}. Use for example "
-                                 f"{max(bound, 1)}.")
+        check_whole(self, scalars_in=0, vectors_in=0, scalars_out=0, vectors_out=0, hidden=1, layers=1, basis=1,
+                    degree=1, l_max=1)
         if self.l_max > 3:
             raise ValueError(f"l_max must be 1, 2 or 3, but is {self.l_max}. Higher orders cost more than they give.")
         for name, allowed in (("level", ("node", "graph")), ("group", ("e3", "se3"))):

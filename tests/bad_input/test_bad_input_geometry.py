@@ -26,6 +26,7 @@ from ponita_edu.geometry import (
     random_rotations,
     to_axis_angle,
 )
+from ponita_edu.geometry.finite_groups import permuting_rotations
 
 F64 = torch.float64
 PAIRS = {
@@ -251,3 +252,13 @@ def test_unknown_finite_group_is_refused_with_the_list_of_known_ones():
         polyhedral_rotations("cube")
     with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         cyclic_rotations(0)
+
+
+@pytest.mark.parametrize("points, message", [
+    ([[1, 0, 0], [0, 1, 0], [1, 0, 0]], "points must be distinct.*Remove the duplicate"),
+    ([[0, 0, 1], [0, 0, -1]], "all 2 points lie on one line"),
+    ([[1, 0], [1, 0]], "points must be distinct"),
+])
+def test_points_with_too_many_symmetries_are_refused(points, message):
+    with pytest.raises(ValueError, match=message):
+        permuting_rotations(torch.tensor(points, dtype=F64), torch.ones(len(points), dtype=F64))

@@ -1,11 +1,14 @@
 """Wrong molecules and files get an error that names what is wrong and the repair; nothing is overwritten."""
 
 import builtins
+import re
 
 import numpy as np
 import pytest
 
+from ponita_edu.data.packed import pack
 from ponita_edu.molecules.export import write_molecules
+from ponita_edu.molecules.predict import from_smiles
 from ponita_edu.molecules.stability import bond_orders, stability
 from ponita_edu.molecules.validity import validity
 
@@ -59,3 +62,21 @@ def test_validity_without_rdkit_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", fake)
     with pytest.raises(ImportError, match=r"pip install 'ponita_edu\[chem\]'"):
         validity(NUMBERS, POS, ALL)
+
+
+@pytest.mark.parametrize("numbers, pos, message", [
+    (np.array([14, 1, 1]), POS, r"numbers must be .*1, 6, 7, 8, 9.*hold \[14\]"),
+    (NUMBERS, POS * np.nan, "pos must be finite"),
+    (NUMBERS, np.full((3, 3), np.inf), "pos must be finite"),
+])
+def test_bad_molecules_are_not_packed(numbers, pos, message):
+    for graph in ("complete", "cutoff", "bonds"):
+        with pytest.raises(ValueError, match=message):
+            pack(numbers, pos, np.array([3]), graph)
+
+
+@pytest.mark.parametrize("smiles", ["", "C1CC", "water", "C(C)(C)(C)(C)C"])
+def test_what_is_no_smiles_is_refused(smiles):
+    pytest.importorskip("rdkit")
+    with pytest.raises(ValueError, match=f"{re.escape(repr(smiles))} is no SMILES to RDKit. For a file give its path"):
+        from_smiles(smiles)

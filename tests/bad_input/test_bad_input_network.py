@@ -3,6 +3,8 @@
 Runs without the jaxtyping hook, so that wrong input reaches our own messages.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,8 @@ from ponita_edu.nn.kernels import Monomials
 from ponita_edu.nn.ponita import Ponita
 from ponita_edu.nn.public import load_public_state_dict
 from ponita_edu.nn.steerable import Steerable, SteerableConfig
+from ponita_edu.tasks.nbody_config import NBodyModel
+from ponita_edu.tasks.parts import network_of
 
 POS, X = torch.randn(3, 3, generator=torch.Generator().manual_seed(0)), torch.ones(3, 1)
 BATCH = torch.zeros(3, dtype=torch.long)
@@ -363,3 +367,12 @@ def test_a_failed_calibration_leaves_the_weights_as_they_were():
     with pytest.raises(ValueError, match="graphs"):
         model.calibrate(Graphs(graphs.pos.float(), graphs.x[:, :1].float(), graphs.edge_index))
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"grid": "cubes"}, "cube"), ({"orientations": 0}, "n"), ({"readout": "first"}, "readout"),
+    ({"method": "egnn", "hidden": 0}, "hidden"), ({"method": "segnn"}, "segnn"),
+])
+def test_settings_that_make_no_network_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        network_of(replace(NBodyModel(), **change), scalars_in=1, scalars_out=1)

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
-from ponita_edu.viz.plots import plot_trajectories
+from ponita_edu.viz.plots import plot_forces, plot_trajectories
 
 TRUTH, PREDICTED, CHARGES = np.ones((2, 7, 5, 3)), np.ones((2, 5, 3)), np.ones((2, 5))
 
@@ -21,3 +21,9 @@ TRUTH, PREDICTED, CHARGES = np.ones((2, 7, 5, 3)), np.ones((2, 5, 3)), np.ones((
 def test_plot_trajectories_refuses_shapes_that_do_not_agree(arguments, message):
     with pytest.raises(ValueError, match=message):
         plot_trajectories(*arguments)
+
+
+@pytest.mark.parametrize("shapes", [((3, 3), (2, 3)), ((2, 3), (3, 3)), ((3, 2), (3, 2)), ((3,), (3,))])
+def test_plot_forces_refuses_shapes_that_do_not_agree(shapes):
+    with pytest.raises(ValueError, match=r"truth and predicted must have shape \[3, 3\], .* but have \[\d.*\] and \["):
+        plot_forces(*map(np.ones, shapes), np.array([6, 1, 1]))
