@@ -223,7 +223,9 @@ def command_line() -> str:
     if "--out" in args:
         k = args.index("--out")
         args = args[:k] + args[k + 2:]
-    return shlex.join(["python", os.path.relpath(sys.argv[0], root), *args])
+    module = getattr(sys.modules["__main__"], "__spec__", None)  # of python -m
+    program = ["-m", module.name] if module else [os.path.relpath(sys.argv[0], root)]
+    return shlex.join(["python", *program, *args])
 
 
 def count(network: nn.Module) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -262,3 +263,12 @@ def test_version_and_help_are_quick_and_import_no_torch():
     lines = done.stdout.splitlines()
     assert lines[0] == f"ponita_edu {__version__}" and lines[-1] == "False", done.stderr
     assert all(any(line.split()[:1] == [command] for line in lines) for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("module, said", [("ponita_edu.analysis.laws", "-m ponita_edu.analysis.laws"),
+                                          (None, "benchmarks/bench.py")])
+def test_result_files_name_the_command_without_its_place(monkeypatch, module, said):
+    spec = module and SimpleNamespace(name=module)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks/bench.py"), "--arms", "a b", "--out", "/here/x.json"])
+    assert run.command_line() == f"python {said} --arms 'a b'"
