@@ -7,7 +7,9 @@ from uuid import uuid4
 
 import numpy as np
 from numpy import ndarray
+from numpy.lib.npyio import NpzFile
 
+LARGEST = 16 * 2**30  # bytes of all arrays of a file once unpacked; the largest of rMD17 has 0.2
 
 def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
     """Write the arrays and put the file in its place at once: a reader sees all of it or what was there before."""
@@ -20,6 +22,23 @@ def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
         draft.unlink(missing_ok=True)
 
 
+def open_npz(path: str | Path) -> NpzFile:
+    """``np.load`` without pickled objects, of an archive whose arrays fit a machine; to be used with ``with``.
+
+    Raises:
+        ValueError: if the arrays take more than 16 GiB once unpacked (a small file can unpack to a thousandfold), or
+            the file is none of several arrays.
+    """
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, NpzFile):
+        raise ValueError("it is one array, not an .npz file of several")
+    size = sum(member.file_size for member in file.zip.infolist())
+    if size > LARGEST:
+        file.close()
+        raise ValueError(f"its arrays take {size:,} bytes once unpacked, of at most {LARGEST:,}")
+    return file
+
+
 def read_npz(path: Path, names: Iterable[str]) -> dict[str, ndarray]:
     """The named arrays of a file that holds their ``checksum`` as the array "sha256".
 
@@ -27,7 +46,7 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, ndarray]:
         ValueError: if the file is damaged or altered, in a few words.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             arrays = {name: file[name] for name in names}
             sound = checksum(arrays) == str(file["sha256"])
     except Exception as error:  # a damaged file may fail in any way

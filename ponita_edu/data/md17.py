@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from ponita_edu.data.cache import open_npz
 from ponita_edu.data.rmd17_files import MOLECULES, rmd17_file
 
 KCAL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184  # 1 eV in kcal/mol, 23.0605…, by the definitions of the SI
@@ -187,7 +188,7 @@ def _read_npz(path: Path) -> dict[str, ndarray]:
     # A damaged file makes numpy and zipfile fail in any way, down to MemoryError and TokenError.
     arrays = {}
     try:
-        file = np.load(path, allow_pickle=False)
+        file = open_npz(path)
         names = list(file.files)
     except Exception as error:
         raise ValueError(f"it is no npz file, or a damaged one ({error!s:.150}). Copy or download it again.") from error

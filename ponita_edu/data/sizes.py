@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from ponita_edu.data.cache import open_npz
+
 ELEMENTS = (1, 6, 7, 8)
 SHIPPED = Path(str(files("ponita_edu"))) / "assets" / "sizes_xtb.npz"
 
@@ -40,7 +42,7 @@ def load_sizes(path: Path = SHIPPED) -> list[SizedFrame]:
         ValueError: if the file is missing or has other arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with open_npz(path) as data:
             names, atoms, numbers, pos, energy, forces = (
                 data[k] for k in ("names", "atoms", "numbers", "pos", "energy", "forces"))
             settings = json.loads(str(data["settings"]))
@@ -60,5 +62,5 @@ def load_sizes(path: Path = SHIPPED) -> list[SizedFrame]:
 
 def dimer_distances() -> list[float]:
     """Distances between the centres of the two C60 of the frames ``dimer``, Å, in their order."""
-    with np.load(SHIPPED, allow_pickle=False) as data:
+    with open_npz(SHIPPED) as data:
         return json.loads(str(data["settings"]))["dimer_distances_A"]

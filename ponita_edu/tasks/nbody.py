@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ponita_edu.data.cache import open_npz
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.nbody import (
     FRAME_IN,
@@ -117,14 +118,14 @@ def read_split(path: str | Path) -> NBodySplit:
         ValueError: if it cannot be read, lacks an array, or has no frames at t = 3.1 and 4.1.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             arrays = {name: file[name] for name in file.files}
     except OSError as error:
         why = error.strerror or "it is not an .npz file"
         raise ValueError(f"the data file {path} cannot be read: {why}. Give the path of an .npz file.") from None
     except Exception as error:  # numpy and zipfile raise many things on a damaged file
-        raise ValueError(f"the data file {path} is damaged or no .npz file ({type(error).__name__}). Make it anew, for "
-                         "example with `ponita-edu simulate nbody`.") from None
+        raise ValueError(f"the data file {path} is damaged or no .npz file ({type(error).__name__}: "
+                         f"{error!s:.150}). Make it anew, for example with `ponita-edu simulate nbody`.") from None
     if {"charges", "loc", "vel", "time"} <= arrays.keys():
         time, wanted = arrays["time"], [DT * EVERY * (frame + 1) for frame in (FRAME_IN, FRAME_OUT)]
         frames = [np.flatnonzero(np.isclose(time, t, rtol=0, atol=1e-9)) for t in wanted]

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
+from ponita_edu.data.cache import open_npz
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.data.packed import PackedMolecules, pack
 from ponita_edu.data.qm9 import QM9, UNITS, load_qm9, load_subset
@@ -201,11 +202,12 @@ def task_on(path: str | Path, settings: QM9Settings) -> QM9Task:
     target = settings.data.target
     names = ("numbers", "pos", "sizes", target)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
             missing = [name for name in names if name not in file.files]
             arrays = {name: file[name] for name in names if name not in missing}
     except Exception as error:  # numpy and zipfile raise many things on a damaged file
-        raise ValueError(f"the data file {path} cannot be read ({type(error).__name__}). Give an .npz file.") from None
+        raise ValueError(f"the data file {path} cannot be read ({type(error).__name__}: {error!s:.150}). Give an "
+                         ".npz file.") from None
     if missing:
         raise ValueError(f"the data file {path} lacks {', '.join(missing)}; it needs {', '.join(names)}.")
     numbers, pos, sizes, y = (arrays[name] for name in names)
