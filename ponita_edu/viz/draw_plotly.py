@@ -142,7 +142,8 @@ def _traces(item: Item, scene) -> list[dict[str, Any]]:
             return [_mesh(item.centre + item.radius * points, faces, "")
                     | {"color": item.colour, "opacity": item.opacity, "hoverinfo": "skip"}]
         case Balls():
-            vertices, faces = shapes.balls(item.xyz, item.radii)
+            # many balls are small, and each of their corners is sent and turned with every move
+            vertices, faces = shapes.balls(item.xyz, item.radii, level=2 if len(item.xyz) < 10 else 1)
             each = len(vertices) // max(len(item.xyz), 1)
             trace = _mesh(vertices, faces, item.name) | _paint(item.colours, each) | {"opacity": item.opacity}
             if item.hover is not None:
