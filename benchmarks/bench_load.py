@@ -51,6 +51,11 @@ def growth(step: Callable[[], object], count: int) -> dict[str, float]:
     return {"count": count, "MB_early": early / 1e6, "MB_end": late / 1e6, "growth": late / early - 1}
 
 
+def drawn(widget: object) -> str:
+    """All that a widget shows, as text."""
+    return str([trace.to_plotly_json() for picture in widget.pictures for trace in picture.data])
+
+
 def widget_updates() -> Iterator[None]:
     """Sliders of three widgets, moved in turn to values that are new for a while."""
     from ponita_edu.viz.grids import GridExplorer
@@ -62,9 +67,9 @@ def widget_updates() -> Iterator[None]:
     while True:
         widget, name = widgets[k % len(widgets)]
         control = getattr(widget, name)
-        before = str(widget.pictures[0].data[-1].to_plotly_json()) if k < 30 else None
+        before = drawn(widget) if k < 30 else None
         control.value = control.min + (37 * k % 101) / 101 * (control.max - control.min)
-        if widget.error_box.value or (k > 3 and before == str(widget.pictures[0].data[-1].to_plotly_json())):
+        if widget.error_box.value or (3 < k < 30 and before == drawn(widget)):
             raise RuntimeError(f"{type(widget).__name__} did not follow its control: {widget.error_box.value}")
         k += 1
         yield
