@@ -6,7 +6,7 @@ from numbers import Real
 from statistics import fmean, stdev
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -72,5 +72,5 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and half the width of its 95 % interval (Student's t); the latter is None for a single value."""
     if len(values) < 2:
         return values[0], None
-    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    half = stdtrit(len(values) - 1, 0.975) * stdev(values) / len(values) ** 0.5
     return fmean(values), float(half)

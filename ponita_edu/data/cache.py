@@ -11,6 +11,7 @@ from numpy.lib.npyio import NpzFile
 
 LARGEST = 16 * 2**30  # bytes of all arrays of a file once unpacked; the largest of rMD17 has 0.2
 
+
 def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
     """Write the arrays and put the file in its place at once: a reader sees all of it or what was there before."""
     draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")

@@ -51,9 +51,9 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
     module, config = module_of(task_name), settings.train
     try:
         network = module.build(settings.model, seed=config.seed)
-    except (RuntimeError, TypeError, OverflowError, MemoryError) as error:  # torch, on numbers beyond any memory
-        raise ValueError(f"model cannot be made in these sizes ({str(error).splitlines()[0]:.150}). Choose smaller "
-                         "numbers.") from error
+    except (RuntimeError, MemoryError) as error:  # from torch, and from Python, which has no words for it
+        raise ValueError(f"model needs more memory than there is ({type(error).__name__}: {error!s:.150}). Choose "
+                         "smaller numbers.") from error
     fabric = make_fabric(config)
     if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK")):  # it starts the others
         open_run(task_name, settings, out)

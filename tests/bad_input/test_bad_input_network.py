@@ -370,7 +370,8 @@ def test_a_failed_calibration_leaves_the_weights_as_they_were():
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"grid": "cubes"}, "cube"), ({"orientations": 0}, "n"), ({"readout": "first"}, "readout"),
+    ({"grid": "cubes"}, "known grid; got 'cubes'"), ({"orientations": 0}, "orientations must be at least 1"),
+    ({"readout": "first"}, "readout 'first' is not known"),
     ({"method": "egnn", "hidden": 0}, "hidden"), ({"method": "segnn"}, "segnn"),
 ])
 def test_settings_that_make_no_network_are_refused(change, message):

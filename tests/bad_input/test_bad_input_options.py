@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ponita_edu import arguments, cli, commands
-from ponita_edu.tasks import run
+from ponita_edu.tasks import nbody, run
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import options
 
@@ -103,6 +103,16 @@ def test_every_setting_refuses_another_type_and_survives_extreme_numbers(task, c
             assert said or value not in ("nan", "") or name in LATER, (name, value)  # which are no numbers
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't allocate memory")], ids=["Python", "torch"])
+def test_a_model_beyond_the_memory_is_refused_in_a_sentence(error, capsys, tmp_path, monkeypatch):
+    def build(*args, **options):
+        raise error
+
+    monkeypatch.setattr(nbody, "build", build)
+    said = answer(["train", "nbody"], capsys, tmp_path)
+    assert f"needs more memory than there is ({type(error).__name__}: {error})" in said and "smaller numbers" in said
+
+
 # --- callables whose docstring promises an error
 
 ELSEWHERE = {  # reached through another name, in the file that is named
@@ -113,6 +123,7 @@ ELSEWHERE = {  # reached through another name, in the file that is named
     "check_whole": "the settings of networks: test_bad_input_network.py",
     "checked_molecules": "bond_orders, stability and pack: test_bad_input_molecules.py",
     "our_name": "load_public_state_dict: test_bad_input_network.py",
+    "open_npz": "every reader of .npz files: tests/unit/test_security.py",
     "judge": "a check on what is no function: test_bad_input_course.py",
     "read_npz": "load_nbody on a damaged cache: tests/unit/test_nbody_data.py",
     "check_file": "fetch on a file put by hand: tests/unit/test_download.py",
