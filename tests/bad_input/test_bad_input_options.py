@@ -123,7 +123,7 @@ ELSEWHERE = {  # reached through another name, in the file that is named
     "check_whole": "the settings of networks: test_bad_input_network.py",
     "checked_molecules": "bond_orders, stability and pack: test_bad_input_molecules.py",
     "our_name": "load_public_state_dict: test_bad_input_network.py",
-    "open_npz": "every reader of .npz files: tests/unit/test_security.py",
+    "open_npz": "every reader of .npz files: test_fuzz_readers.py",
     "judge": "a check on what is no function: test_bad_input_course.py",
     "read_npz": "load_nbody on a damaged cache: tests/unit/test_nbody_data.py",
     "check_file": "fetch on a file put by hand: tests/unit/test_download.py",

@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ponita_edu.data import cache, md17, sizes
+from ponita_edu.tasks import nbody, qm9
+from ponita_edu.tasks.presets import PRESETS
+
 spec = importlib.util.spec_from_file_location("fuzz_readers", Path(__file__).parents[2] / "tools/fuzz_readers.py")
 fuzz = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fuzz)
@@ -101,3 +105,26 @@ def test_foreign_long_and_slow_answers_are_faults(tmp_path, monkeypatch):
     assert fuzz.fault(foreign, b"", tmp_path)[0] == "ValueError in test_fuzz_readers.py:foreign"
     assert fuzz.fault(slow, b"", tmp_path)[0].startswith("TooSlowError")
     assert "long message" in fuzz.fault(own_but_endless, b"", tmp_path)[0]
+
+
+READERS = {  # of an .npz file that a user may have from anywhere, and the arrays that each looks for
+    "rMD17": (md17.load_md17, md17._NPZ.values()),
+    "N-body": (nbody.read_split, ("charges", "loc_in", "vel_in", "loc_out")),
+    "QM9": (lambda path: qm9.task_on(path, PRESETS["qm9"]["quick"]), ("numbers", "pos", "sizes")),
+    "sizes": (sizes.load_sizes, ("names", "atoms", "numbers", "pos", "energy", "forces", "settings")),
+    "cache": (lambda path: cache.read_npz(path, ["a"]), ("a", "sha256")),
+}
+
+
+@pytest.mark.parametrize("read, names", READERS.values(), ids=list(READERS))
+def test_an_archive_that_would_fill_the_memory_is_refused_unread(tmp_path, monkeypatch, read, names):
+    path = tmp_path / "zeros.npz"
+    np.savez_compressed(path, **{name: np.zeros(100_000) for name in names})
+    assert path.stat().st_size < 10_000 < 800_000 * len(names)
+    monkeypatch.setattr(cache, "LARGEST", 500_000)
+    with pytest.raises(ValueError, match="bytes once unpacked, of at most 500,000"):
+        read(path)
+    monkeypatch.setattr(cache, "LARGEST", 10**9)  # the control: then it is read, and refused for what it holds
+    with pytest.raises(ValueError) as refused:
+        read(path)
+    assert "once unpacked" not in str(refused.value)

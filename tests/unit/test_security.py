@@ -9,14 +9,11 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 
 import ponita_edu
-from ponita_edu.data import cache, md17, rmd17_files, sizes
+from ponita_edu.data import rmd17_files
 from ponita_edu.data.download import Remote
-from ponita_edu.tasks import nbody, qm9
-from ponita_edu.tasks.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
 PICKLES = {"pickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -124,29 +121,6 @@ def test_every_published_file_comes_over_https_with_checksum_and_bound():
         kind, digits = remote.checksum.split(":")
         assert all(urlsplit(url).scheme == "https" for url in remote.urls)
         assert len(digits) == {"md5": 32, "sha256": 64}[kind] and 0 < remote.largest < 2e9
-
-
-READERS = {  # of an .npz file that a user may have from anywhere, and the arrays that each looks for
-    "rMD17": (md17.load_md17, md17._NPZ.values()),
-    "N-body": (nbody.read_split, ("charges", "loc_in", "vel_in", "loc_out")),
-    "QM9": (lambda path: qm9.task_on(path, PRESETS["qm9"]["quick"]), ("numbers", "pos", "sizes")),
-    "sizes": (sizes.load_sizes, ("names", "atoms", "numbers", "pos", "energy", "forces", "settings")),
-    "cache": (lambda path: cache.read_npz(path, ["a"]), ("a", "sha256")),
-}
-
-
-@pytest.mark.parametrize("read, names", READERS.values(), ids=list(READERS))
-def test_an_archive_that_would_fill_the_memory_is_refused_unread(tmp_path, monkeypatch, read, names):
-    path = tmp_path / "zeros.npz"
-    np.savez_compressed(path, **{name: np.zeros(100_000) for name in names})
-    assert path.stat().st_size < 10_000 < 800_000 * len(names)
-    monkeypatch.setattr(cache, "LARGEST", 500_000)
-    with pytest.raises(ValueError, match="bytes once unpacked, of at most 500,000"):
-        read(path)
-    monkeypatch.setattr(cache, "LARGEST", 10**9)  # the control: then it is read, and refused for what it holds
-    with pytest.raises(ValueError) as refused:
-        read(path)
-    assert "once unpacked" not in str(refused.value)
 
 
 def test_no_pickle_comes_with_the_package():
