@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
+from plotly.basedatatypes import BaseFigure, Undefined
 
 from ponita_edu.viz import shapes, theme
 from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
@@ -30,14 +30,14 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
         figure.add_traces(traces)
         figure.update_layout(_layout(scene) if drawn is None else _moving_layout(scene))
     else:
-        with figure.batch_update():
-            for shown, old, new in zip(figure.data, drawn["traces"], traces, strict=True):
-                changed = {key: value for key, value in new.items() if not _same(old.get(key), value)}
-                changed |= {key: None for key in old if key not in new}
-                if changed:
-                    shown.update(changed, overwrite=True)
-            if not _same(drawn["layout"], _moving_layout(scene)):
-                figure.update_layout(_moving_layout(scene))
+        changes = [{key: value for key, value in new.items() if not _same(old.get(key), value)}
+                   | {key: None for key in old if key not in new}
+                   for old, new in zip(drawn["traces"], traces, strict=True)]
+        places = [place for place, change in enumerate(changes) if change]
+        # one message, as it is: batch_update checks and copies every array three times, which takes as long as the rest
+        figure.plotly_update({key: [changes[place].get(key, Undefined) for place in places]
+                              for key in sorted({key for change in changes for key in change})},
+                             _by_path(_moving_layout(scene), drawn["layout"]), places)
     figure._drawn = {"traces": traces, "layout": _moving_layout(scene)}
     return figure
 
@@ -53,7 +53,15 @@ def widget(scene) -> go.FigureWidget:
 
 
 def _all_traces(scene) -> list[dict]:
-    return [trace for item in scene.painted for trace in _traces(item, scene)] + _axes(scene)
+    traces = [trace for item in scene.painted for trace in _traces(item, scene)] + _axes(scene)
+    return [_packed(trace) for trace in traces]
+
+
+def _packed(value: Any) -> Any:
+    """Arrays in one piece of memory, as a message takes them."""
+    if isinstance(value, dict):
+        return {key: _packed(part) for key, part in value.items()}
+    return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
 
 
 # ------------------------------------------------------------------------------------------------------------ layout
@@ -63,6 +71,16 @@ def _moving_layout(scene) -> dict:
     if scene.limit is None:
         return layout
     return layout | _ranges(scene)
+
+
+def _by_path(layout: dict, shown: dict, above: str = "") -> dict[str, Any]:
+    """What differs from the layout that is shown, by its path: "scene.xaxis.range"."""
+    changed = {}
+    for key, value in layout.items():
+        if not _same(shown.get(key), value):
+            changed |= (_by_path(value, shown.get(key, {}), f"{above}{key}.") if isinstance(value, dict)
+                        else {above + key: value})
+    return changed
 
 
 def _ranges(scene) -> dict:

@@ -1,8 +1,8 @@
 """Spherical grids: points, Voronoi cells and quality figures, and a widget that compares two (notebook 03)."""
 
+import atexit
 import math
 import threading
-import time
 from collections.abc import Iterator
 from functools import lru_cache
 from numbers import Real
@@ -159,12 +159,20 @@ def repulsion_grids() -> Iterator[Grid]:
 def warm_up() -> threading.Thread:
     """Make the repulsion grids of all sizes once, in the background."""
 
+    leaving = threading.Event()
+
     def work() -> None:
         for _ in repulsion_grids():
-            time.sleep(0.005)  # give way to drawing
+            if leaving.wait(0.005):  # give way to drawing
+                break
+
+    def leave() -> None:  # torch at work while Python ends would end it with SIGABRT
+        leaving.set()
+        thread.join()
 
     thread = threading.Thread(target=work if BACKGROUND else None, name="repulsion grids", daemon=True)
     thread.start()
+    atexit.register(leave)
     return thread
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from typing import NamedTuple
@@ -23,19 +24,25 @@ OPEN = 1.5 * math.pi  # a body is drawn over so much of the turn about o, so tha
 UNTRAINED = "untrained"
 LEVEL = 0.25  # of the surfaces, as a share of the largest |k|
 AHEAD, ASIDE = "r·o", "|r⊥|"
+HALF = 30  # pixels of the map from the middle to each side
 NOTHING = np.zeros((3, 3)), np.array([[0, 1, 2]])  # a surface without extent
 
 
-class Kernels(NamedTuple):
+@dataclass(frozen=True, eq=False)  # told apart by identity, for what is kept of each
+class Kernels:
     """All spatial kernels of a network, k(r·o, |r_⊥|) = W φ(r·o, |r_⊥|)."""
 
     basis: nn.Module  # φ
     weights: Float[Tensor, "layers channels basis"]  # W of each layer
 
+    def on(self, attributes: Float[Tensor, "*pairs 2"]) -> Float[Tensor, "*pairs basis"]:
+        """φ at pairs with these attributes: the same for every layer and channel."""
+        with torch.no_grad():
+            return self.basis(attributes.to(self.weights))
+
     def __call__(self, attributes: Float[Tensor, "*pairs 2"], layer: int, channel: int) -> Float[Tensor, "*pairs"]:
         """One kernel at pairs with these attributes."""
-        with torch.no_grad():
-            return self.basis(attributes.to(self.weights)) @ self.weights[layer, channel]
+        return self.on(attributes) @ self.weights[layer, channel]
 
 
 def kernels_of(model: Ponita) -> Kernels:
@@ -97,12 +104,28 @@ def kernel_map(kernels: Kernels, layer: int, channel: int, reach: Real, lengths:
             raise ValueError(f"{name} must be from 0 to {count - 1}, but is {k}.")
     if not reach > 0:
         raise ValueError(f"reach must be a positive distance, but is {reach}.")
+    attributes, basis = _half_plane(kernels, float(reach), lengths, angles)
+    values = (basis @ kernels.weights[layer, channel]).double()
+    return KernelMap(*(as_array(a) for a in (attributes[..., 0], attributes[..., 1], values)))
+
+
+@lru_cache(maxsize=8)  # another channel or layer is another product with the same φ
+def _half_plane(kernels: Kernels, reach: float, lengths: int, angles: int
+                ) -> tuple[Float[Tensor, "lengths angles 2"], Float[Tensor, "lengths angles basis"]]:
     length = reach * (torch.arange(lengths, dtype=torch.float64)[:, None] + 1e-3) / (lengths - 1 + 1e-3)
     angle = torch.linspace(0, math.pi, angles, dtype=torch.float64)
     r = length[..., None] * torch.stack((angle.sin(), 0 * angle, angle.cos()), dim=-1)
     attributes = spatial_invariants(r, torch.tensor([0.0, 0, 1], dtype=torch.float64))
-    values = kernels(attributes, layer, channel).double()
-    return KernelMap(*(as_array(a) for a in (attributes[..., 0], attributes[..., 1], values)))
+    return attributes, kernels.on(attributes)
+
+
+@lru_cache(maxsize=8)
+def _disc(kernels: Kernels, reach: float) -> tuple[Float[Tensor, " side"], Float[Tensor, "side half basis"]]:
+    """Places along an axis of the map, and φ on its right half; NaN farther than ``reach``."""
+    side = torch.linspace(-reach, reach, 2 * HALF + 1)
+    along, across = torch.meshgrid(side, side[HALF:], indexing="ij")
+    inside = along.square() + across.square() <= reach**2
+    return side, torch.where(inside[..., None], kernels.on(torch.stack((along, across), dim=-1)).double(), torch.nan)
 
 
 def slice_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: Real = LEVEL, title: str = "") -> Scene:
@@ -112,10 +135,9 @@ def slice_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: 
     largest value.
     """
     k = kernel_map(kernels, layer, channel, reach)
-    side = torch.linspace(-float(reach), float(reach), 81)
-    along, across = torch.meshgrid(side, side.abs(), indexing="ij")
-    values = kernels(torch.stack((along, across), dim=-1), layer, channel)
-    values = torch.where(along.square() + across.square() <= reach**2, values.double(), torch.nan)
+    side, basis = _disc(kernels, float(reach))
+    right = basis @ kernels.weights[layer, channel].double()
+    values = torch.cat((right.flip(1)[:, :-1], right), dim=1)
     scene = Scene(alt=f"Disc in a plane through o, coloured by the kernel of channel {channel} in layer {layer + 1}: "
                       f"{100 * k.directional:.0f} percent of it depends on the direction. {_extremes(k)}",
                   title=title or f"layer {layer + 1}, channel {channel}", dim=2, limit=1.25 * reach)
@@ -151,7 +173,7 @@ def body_scene(kernels: Kernels, layer: int, channel: int, reach: Real, level: R
     return scene.balls([[0, 0, 0]], 0.05 * reach, theme.BLACK)
 
 
-def revolved(paths: list[Float[np.ndarray, "_ 2"]], steps: int = 36, longest: int = 60
+def revolved(paths: list[Float[np.ndarray, "_ 2"]], steps: int = 28, longest: int = 40
              ) -> tuple[Float[np.ndarray, "vertices 3"], Int[np.ndarray, "triangles 3"]]:
     """Surfaces that lines (|r_⊥|, r·o) sweep when they turn about o, over the part ``OPEN`` of a turn."""
     angle = np.linspace(0, OPEN, steps) + math.radians(85)  # the gap faces the eye

@@ -119,10 +119,11 @@ class TurnMolecule(Explorer):
         return turn(self._networks[self.network.value], self._molecule.positions, x @ z, self.grid_too.value)
 
     def scene(self) -> Scene:
-        return turned_scene(self._molecule, self.turned(), self.network.value)
+        self._last = self.turned()
+        return turned_scene(self._molecule, self._last, self.network.value)
 
     def report(self) -> str:
-        t = self.turned()
+        t = self._last  # of the picture that is drawn with it
         none = t.vector_error is None
         arrows = "none: this network has no directions" if none else f"error {_percent(t.vector_error)}"
         return (f"<b>Number for the molecule</b><br>at first {t.before:.4f}<br>now {t.after:.4f}<br>"

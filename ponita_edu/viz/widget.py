@@ -1,10 +1,12 @@
 """What all widgets of the course share: controls, picture, numbers, explanation, errors, reset."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Real
 
 import ipywidgets as widgets
+import torch
 
 from ponita_edu.viz import draw_plotly, theme
 from ponita_edu.viz.scene import Scene
@@ -112,17 +114,17 @@ class Explorer(widgets.VBox):
         self._drawing = True
         try:
             self._again = True
-            while self._again:
-                self._again = False
-                self._draw()
+            with one_thread():
+                while self._again:
+                    self._again = False
+                    self._draw()
         finally:
             self._drawing = False
 
     # ------------------------------------------------------------------------------------------------- small parts
     def _draw(self) -> None:
         try:
-            scenes = self.scene()
-            report = self.report()
+            scenes, report = self.scene(), self.report()
             scenes = (scenes,) if isinstance(scenes, Scene) else tuple(scenes)
             if len(self.pictures) != len(scenes):
                 self.pictures = [draw_plotly.widget(scene) for scene in scenes]
@@ -175,6 +177,17 @@ def switch(description: str, value: bool = False) -> widgets.Checkbox:
 def button(description: str, icon: str = "") -> widgets.Button:
     """A button; give it its task with `.on_click`."""
     return widgets.Button(description=description, icon=icon, tooltip=description)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: of so little work the others only wait, on cores where the browser should draw."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _cell(figure: widgets.Widget) -> widgets.Box:

@@ -165,6 +165,21 @@ def test_pictures_turned_about_o_are_the_same_kernel():
     assert not torch.allclose(at, tilted, atol=1e-3)  # negative control
 
 
+def test_basis_is_worked_out_once_for_all_channels_and_anew_for_another_network():
+    k, calls = kernels_of(Ponita(PonitaConfig(scalars_in=1, hidden=8, basis=8, layers=2), seed=5)), []
+    k.basis.register_forward_hook(lambda *_: calls.append(1))
+    first = kernel_map(k, 0, 0, 3.0)
+    slice_scene(k, 0, 0, 3.0)
+    assert len(calls) == 2  # the half plane and the disc
+    other = kernel_map(k, 1, 3, 3.0)
+    slice_scene(k, 1, 3, 3.0)
+    assert len(calls) == 2 and not np.allclose(first.values, other.values)
+    at = torch.as_tensor(np.stack((other.along, other.across), axis=-1))
+    assert np.allclose(other.values, k(at, 1, 3), atol=1e-6)
+    kernel_map(k, 0, 0, 4.0)
+    assert len(calls) == 4  # one call for the check above, one for the other reach
+
+
 # ------------------------------------------------------------------------------------------------------------- widget
 @pytest.mark.parametrize("control, value", [("layer", 2), ("channel", 5), ("reach", 2.0), ("level", 0.6),
                                             ("network", UNTRAINED)])

@@ -14,6 +14,7 @@ pytest.importorskip("plotly", reason="the course extra is not installed")
 pytest.importorskip("anywidget", reason="the course extra is not installed")
 
 from ponita_edu.viz import Scene, display, draw_plotly, png, shapes, show, theme
+from ponita_edu.viz.items import Points
 
 ALT = "a picture for the test"
 
@@ -164,6 +165,30 @@ def test_update_in_place_equals_a_new_figure_and_keeps_the_camera():
                                       equal_nan=True)
     assert figure.layout.scene.camera.eye.x == 9.0
     assert not np.array_equal(fresh.data[1].x, scene_with_all().plotly().data[1].x)  # the control: it did move
+
+
+def test_update_is_one_message_with_what_differs_and_arrays_in_one_piece(monkeypatch):
+    figure, sent = draw_plotly.widget(scene_with_all()), []
+    monkeypatch.setattr(figure, "_send_update_msg", lambda **message: sent.append(message))
+
+    def arrays(value):
+        if isinstance(value, dict | list):
+            return [a for v in (value.values() if isinstance(value, dict) else value) for a in arrays(v)]
+        return [value] if isinstance(value, np.ndarray) else []
+
+    scene_with_all().plotly(figure)
+    assert sent == []  # nothing differs
+    moved = scene_with_all(0.5)
+    moved.title, moved.limit = "moved", 4
+    moved.plotly(figure)
+    assert len(sent) == 1
+    assert sent[0]["relayout_data"]["title.text"] == "moved"
+    assert sent[0]["relayout_data"]["scene.xaxis.range"][1] - sent[0]["relayout_data"]["scene.xaxis.range"][0] == 8
+    assert "i" not in sent[0]["restyle_data"] and "lighting" not in sent[0]["restyle_data"]  # these stay
+    found = arrays(sent[0]["restyle_data"])
+    assert len(found) > 20 and all(a.flags.c_contiguous for a in found)  # others cannot be sent
+    points = next(item for item in moved.painted if isinstance(item, Points))
+    assert not points.xyz[:, 0].flags.c_contiguous  # the control: they are columns at first
 
 
 def test_update_to_another_kind_of_picture_replaces_the_traces():

@@ -39,6 +39,23 @@ def test_control_moves_the_picture_and_the_report():
     assert widget.pictures[0].data[0].x[0] == 3 and "at 3" in widget.report_box.value
 
 
+def test_drawing_takes_one_thread_and_gives_the_others_back():
+    class Counting(Point):
+        def scene(self):
+            self.threads = torch.get_num_threads()
+            return super().scene()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        widget = Counting()
+        assert widget.threads == 1 and torch.get_num_threads() == 3
+        widget.place.value = 10  # an error
+        assert widget.threads == 1 and torch.get_num_threads() == 3 and widget.error_box.value
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_reset_restores_all_controls_and_draws_once():
     widget = Point()
     widget.place.value, widget.height.value = 3, 4
