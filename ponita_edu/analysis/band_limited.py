@@ -2,16 +2,9 @@ r"""What a band-limited network buys: rounding-level equivariance on a small gri
 
     python -m ponita_edu.analysis.band_limited --out results/band_limited.json
 
-All functions on the sphere stay of bounded degree, so that a grid exact to that degree makes no error at all:
-
-    spherical kernel    κ(t) = Σ_{l≤a} k_l P_l(t)                                      degree a
-    spatial kernel      k(r, o) = Σ_{l≤b} R_l(|r|) |r|^l P_l(r̂·o) / (1 + |r|²)^(l/2)    degree b
-    block               h + W₂ (u (v + g)),  u, v = W z/|z|,  g = GELU(mean over o of W z/|z|)
-
-with |z|² the mean over o and channels. As z is of degree a, u v and all h are of degree 2a, k h of 2a + b, and κ k h of
-3a + b: a rule exact to degree 3a + b is enough (2a does for |z|, 2a + 1 for the readout). With a = b = 2, degree 8:
-Lebedev's 38 points (degree 9). Nonlinear functions are of invariants only, or products of two functions; GELU of a
-function on the sphere, as in PONITA's blocks, has all degrees, so that kernels alone do not help (``kernels only``).
+``PonitaConfig(band_limit=2)``, see ``nn.band_limited``, on Lebedev's 38 points, which are exact to degree 9 of the 8
+that it needs, and as controls: on 14 points (degree 5), and with PONITA's own blocks, whose GELU of a function on the
+sphere has all degrees (``kernels only``).
 
 The claim is exact up to rounding, for every rotation, with a fixed grid; PONITA's own claim there is approximate.
 """
@@ -23,21 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
 from ponita_edu.analysis.equivariance import equivariance_error
 from ponita_edu.analysis.kernel_tasks import nbody_task
 from ponita_edu.analysis.laws import mean_interval
 from ponita_edu.analysis.layer_comparison import test_errors, train
 from ponita_edu.geometry.grids import make_grid
+from ponita_edu.nn.band_limited import FiberBasis, SpatialBasis
 from ponita_edu.nn.config import PonitaConfig
-from ponita_edu.nn.conv import FiberConv, Pairs
-from ponita_edu.nn.ponita import Block, Ponita
+from ponita_edu.nn.conv import FiberConv
+from ponita_edu.nn.ponita import Ponita
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import command_line, facts, keep_memory
 
-SPHERICAL, SPATIAL = 2, 2  # degrees a and b
+LIMIT = 2  # degree of the kernels in the orientation
 # what is band-limited, and the grid
 ARMS = {
     "PONITA, 12": ("nothing", ("icosahedron", 12)),
@@ -46,56 +38,6 @@ ARMS = {
     "band-limited, 38": ("all", ("lebedev", 38)),
     "band-limited, 14": ("all", ("lebedev", 14)),
 }
-
-
-def legendre(t: Float[Tensor, "*batch"], squared: Float[Tensor, "*batch"], degree: int
-             ) -> Float[Tensor, "*batch degrees"]:
-    """s^l P_l(t/s) for l = 0 ... ``degree`` with s² given: polynomials in t and s², by the recurrence of P_l."""
-    values = [torch.ones_like(t), t]
-    for l in range(1, degree):  # noqa: E741
-        values.append(((2 * l + 1) * t * values[-1] - l * squared * values[-2]) / (l + 1))
-    return torch.stack(values[:degree + 1], dim=-1)
-
-
-class FiberBasis(nn.Module):
-    """P_0 ... P_a of the cosine between two orientations."""
-
-    def forward(self, cosine: Float[Tensor, "*pairs 1"]) -> Float[Tensor, "*pairs degrees"]:
-        return legendre(cosine[..., 0], torch.ones_like(cosine[..., 0]), SPHERICAL)
-
-
-class SpatialBasis(nn.Module):
-    """Radial functions of (|r|, |r|²) by a small network, in turn times the polynomial of each degree."""
-
-    def __init__(self, hidden: int, basis: int):
-        super().__init__()
-        self.radial = nn.Sequential(nn.Linear(2, hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU(),
-                                    nn.Linear(basis, basis))
-
-    def forward(self, attributes: Float[Tensor, "*pairs 2"], window: Tensor | None = None) -> Tensor:
-        along, across = attributes.unbind(-1)
-        squared = along * along + across * across
-        radial = self.radial(torch.stack((torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0), squared), -1))
-        degrees = torch.arange(SPATIAL + 1, device=along.device)
-        angular = legendre(along, squared, SPATIAL) / (1 + squared[..., None]) ** (degrees / 2)
-        phi = radial * angular[..., torch.arange(radial.shape[-1], device=along.device) % (SPATIAL + 1)]
-        return phi if window is None else phi * window[..., None]
-
-
-class BandLimitedBlock(Block):
-    """h + W₂ (u (v + g)): products of two functions on the sphere, and gates from invariants."""
-
-    def __init__(self, conv: nn.Module, channels: int, widening: int):
-        super().__init__(conv, channels, widening, None)
-        self.norm = nn.Identity()
-        self.other = nn.Linear(channels, widening * channels)
-        self.gate = nn.Linear(channels, widening * channels)
-
-    def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
-        z, w = self.conv(h, pairs), pairs.weights[:, None]
-        z = z * ((z.square() * w).sum(1).mean(-1) + 1e-5).rsqrt()[:, None, None]
-        gate = nn.functional.gelu(self.gate((z * w).sum(1)))[:, None]
-        return h + self.linear_2(self.linear_1(z) * (self.other(z) + gate))
 
 
 def make_network(arm: str, seed: int = 0, hidden: int = 32, layers: int = 3) -> Ponita:
@@ -107,19 +49,17 @@ def make_network(arm: str, seed: int = 0, hidden: int = 32, layers: int = 3) -> 
     if arm not in ARMS:
         raise ValueError(f"arm must be one of {'; '.join(ARMS)}, but is {arm!r}.")
     limited, (name, n) = ARMS[arm]
-    wide = 2 if limited == "all" else 4  # then both have about as many weights
+    whole = limited == "all"
     config = PonitaConfig(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, hidden=hidden, basis=hidden,
-                          layers=layers, widening=wide)
+                          layers=layers, widening=2 if whole else 4,  # then both have about as many weights
+                          band_limit=LIMIT if whole else None)
     model = Ponita(config, make_grid(name, n), seed=seed)
-    if limited == "nothing":
-        return model
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model.basis, model.fiber_basis = SpatialBasis(hidden, hidden), FiberBasis()
-        for k, block in enumerate(model.blocks):
-            block.conv.fiber = FiberConv(hidden, SPHERICAL + 1)
-            if limited == "all":
-                model.blocks[k] = BandLimitedBlock(block.conv, hidden, wide)
+    if limited == "kernels":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model.basis, model.fiber_basis = SpatialBasis(hidden, hidden, LIMIT), FiberBasis(LIMIT)
+            for block in model.blocks:
+                block.conv.fiber = FiberConv(hidden, LIMIT + 1)
     return model
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-_MOST = {"degree": 12, "layers": 1000}  # lists of monomials and of blocks would fill the memory before torch refuses
+# lists of monomials and of blocks would fill the memory before torch refuses; grids of higher degree have 146 points
+_MOST = {"degree": 12, "layers": 1000, "band_limit": 4}
 _CHOICES = {
     "dim": (2, 3),
     "space": ("bundle", "edges", "positions"),
@@ -48,6 +49,10 @@ class PonitaConfig:
         attention: weigh messages by softmax attention.
         centred_readout: subtract the mean over the grid before reading out vectors, so that nothing leaks where the
             grid's own mean is not 0. No effect on Platonic and Lebedev grids; False to equal public code.
+        band_limit: L from 1 to 4: kernels of degree L in the orientation, and blocks of products instead of GELU, so
+            that the network is equivariant to rounding for every rotation on a grid that is exact to degree 4L (the
+            default grid then); see ``nn.band_limited``. Separable, on the 3D bundle, without attention; ``degree``
+            and ``distinct_monomials`` have no effect. None for the paper's kernels and blocks.
 
     Raises:
         ValueError: on unknown choices, numbers out of range, or combinations that cannot be.
@@ -74,6 +79,7 @@ class PonitaConfig:
     conditioning: bool = False
     attention: bool = False
     centred_readout: bool = True
+    band_limit: int | None = None
 
     def __post_init__(self):
         for name, allowed in _CHOICES.items():
@@ -102,6 +108,12 @@ class PonitaConfig:
         if self.conv == "full" and (self.space != "bundle" or self.attention):
             raise ValueError("conv 'full' is for space 'bundle' without attention; "
                              f"space is {self.space!r}, attention {self.attention}. Use conv='separable'.")
+        if self.band_limit is not None:
+            check_whole(self, band_limit=1)
+            if self.conv == "full" or self.space != "bundle" or self.dim != 3 or self.attention:
+                raise ValueError(f"band_limit {self.band_limit} is for separable convolutions on the 3D bundle without "
+                                 f"attention, but conv is {self.conv!r}, space {self.space!r}, dim {self.dim}, "
+                                 f"attention {self.attention}. Use None.")
         if self.conv == "separable" and self.attributes != "triple":
             raise ValueError(f"attributes {self.attributes!r} are for the full convolution; a separable one has its "
                              "own. Use conv='full', or leave attributes out.")

@@ -120,10 +120,10 @@ class SeparableConv(nn.Module):
     Source: arXiv 2310.02970, section 4.
     """
 
-    def __init__(self, channels: int, basis: int, attention: bool = False):
+    def __init__(self, channels: int, basis: int, attention: bool = False, fiber_basis: int | None = None):
         super().__init__()
         self.spatial = SpatialConv(channels, basis, attention)
-        self.fiber = FiberConv(channels, basis)
+        self.fiber = FiberConv(channels, basis if fiber_basis is None else fiber_basis)
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:

@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.invariants import orientation_invariants
-from ponita_edu.nn import spaces
+from ponita_edu.nn import band_limited, spaces
 from ponita_edu.nn.blocks import in_blocks, products, worth_blocks
 from ponita_edu.nn.chunks import Chunks
 from ponita_edu.nn.config import PonitaConfig
@@ -44,14 +44,16 @@ class Ponita(nn.Module):
     ``model(graphs)`` gives a ``Prediction``. With space ``positions`` or ``edges`` it is equivariant to every motion of
     E(n), exactly (edges in 2D: of SE(2), because one of their attributes is signed). With space ``bundle`` it is
     exactly equivariant when points and grid move together, and to the grid's own symmetries; for any other rotation
-    *approximately*, with an error that falls with the number of orientations (``analysis.equivariance`` measures it).
+    *approximately*, with an error that falls with the number of orientations (``analysis.equivariance`` measures it);
+    with ``band_limit`` L exactly too, on a grid that integrates degree 4L.
 
     Where edges come with their reverse and the grid with its antipodes, a pair and its reverse are one class and
     share one kernel evaluation (``share_classes``, an attribute; False computes each anew, with equal results).
 
     Args:
         config: the settings.
-        grid: orientations of the bundle; default: the dodecahedron's 20 vertices in 3D, 8 equal angles in 2D.
+        grid: orientations of the bundle; default: the dodecahedron's 20 vertices in 3D, 8 equal angles in 2D, with a
+            ``band_limit`` Lebedev's smallest rule that is exact enough.
         seed: of the initial weights; None draws from torch's global generator.
 
     Raises:
@@ -69,15 +71,22 @@ class Ponita(nn.Module):
             if seed is not None:
                 torch.manual_seed(seed)
             on_bundle, full = c.space == "bundle", c.conv == "full"
-            self.basis = kernel_basis(c.num_attributes, c.hidden, c.basis, c.degree, c.distinct_monomials)
-            self.fiber_basis = (kernel_basis(1, c.hidden, c.basis, c.degree, c.distinct_monomials)
-                                if on_bundle and not full else None)
+            if c.band_limit is None:
+                self.basis = kernel_basis(c.num_attributes, c.hidden, c.basis, c.degree, c.distinct_monomials)
+                self.fiber_basis = (kernel_basis(1, c.hidden, c.basis, c.degree, c.distinct_monomials)
+                                    if on_bundle and not full else None)
+                block, fiber = Block, c.basis
+            else:
+                self.basis = band_limited.SpatialBasis(c.hidden, c.basis, c.band_limit, int(c.conditioning))
+                self.fiber_basis = band_limited.FiberBasis(c.band_limit)
+                block, fiber = band_limited.BandLimitedBlock, c.band_limit + 1
             self.embed = nn.Linear(c.scalars_in + c.vectors_in, c.hidden, bias=False)
             self.blocks = nn.ModuleList()
             for _ in range(c.layers):
                 conv = (FullConv(c.hidden, c.basis) if full else
-                        (SeparableConv if on_bundle else PointConv)(c.hidden, c.basis, c.attention))
-                self.blocks.append(Block(conv, c.hidden, c.widening, c.layer_scale))
+                        SeparableConv(c.hidden, c.basis, c.attention, fiber) if on_bundle else
+                        PointConv(c.hidden, c.basis, c.attention))
+                self.blocks.append(block(conv, c.hidden, c.widening, c.layer_scale))
             self.readouts = nn.ModuleList(nn.Linear(c.hidden, c.scalars_out + c.vectors_out)
                                           for _ in range(c.layers if c.readout == "mean" else 1))
         if grid is not None and not on_bundle:
@@ -87,8 +96,9 @@ class Ponita(nn.Module):
         self._grid: Grid | None = None
         self.register_buffer("antipodes", None, persistent=False)
         if on_bundle:
-            default = make_grid("dodecahedron") if c.dim == 3 else make_grid("circle", 8)
-            self.set_grid(default if grid is None else grid)
+            default = (("circle", 8) if c.dim == 2 else ("dodecahedron",) if c.band_limit is None else
+                       ("lebedev", band_limited.POINTS[c.band_limit]))
+            self.set_grid(make_grid(*default) if grid is None else grid)
 
     def recompute(self, on: bool = True, edge_chunk: int | None = None) -> None:
         """Keep only each block's input and the kernel basis, and make the rest again in the backward pass.

@@ -7,6 +7,9 @@ from ponita_edu.analysis import band_limited as bl
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
 from ponita_edu.analysis.equivariance_table import random_clouds
 from ponita_edu.geometry import make_grid
+from ponita_edu.nn.band_limited import SpatialBasis
+from ponita_edu.nn.config import PonitaConfig
+from ponita_edu.nn.ponita import Ponita
 
 
 def errors(arm, seed=0):
@@ -23,6 +26,69 @@ def test_band_limited_network_is_exact_for_all_motions_on_a_fixed_grid():
     assert_equivariant(model, random_clouds(), "SE")
 
 
+def network(limit, seed=0, **settings):
+    """A network with any weights, float64, on its default grid."""
+    config = PonitaConfig(scalars_in=1, vectors_in=1, scalars_out=1, vectors_out=1, hidden=6, basis=9, layers=2,
+                          widening=2, band_limit=limit, **settings)
+    model = Ponita(config, seed=seed).double()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1), dtype=p.dtype))
+    return model
+
+
+def worst(model, graphs):
+    return max(e.worst for e in equivariance_error(model, graphs, "E", count=3).outputs.values())
+
+
+@pytest.mark.parametrize("limit, smaller", [(1, 6), (2, 26), (3, 50), (4, 86)])
+def test_network_is_exact_on_its_default_grid_and_not_on_a_smaller_one(limit, smaller):
+    model = network(limit)
+    assert worst(model, random_clouds()) < 1e-13
+    model.set_grid(make_grid("lebedev", smaller))
+    assert worst(model, random_clouds()) > 1e-9  # the control
+
+
+@pytest.mark.parametrize("settings", [{"layer_scale": 0.5}, {"radius": 2.5}, {"readout": "last", "level": "graph"},
+                                      {"conditioning": True}])
+def test_it_stays_exact_with_other_settings(settings):
+    graphs = random_clouds()
+    if "conditioning" in settings:
+        cond = torch.rand(graphs.num_nodes, 1, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        graphs = graphs._replace(cond=cond)
+        changed = network(2, **settings)(graphs._replace(cond=cond + 0.5)).scalar
+        assert not torch.allclose(network(2, **settings)(graphs).scalar, changed)  # it is seen
+    assert worst(network(2, **settings), graphs) < 1e-13
+
+
+def test_fast_paths_change_nothing():
+    model, graphs = network(2), random_clouds()
+
+    def answer():
+        moving = graphs.requires_grad_()
+        out = model(moving)
+        return out.scalar, out.vector, *torch.autograd.grad(out.scalar.sum() + out.vector.square().sum(),
+                                                            [moving.pos, *model.parameters()], allow_unused=True)
+
+    plain = answer()
+    for change in (lambda: setattr(model, "share_classes", False), model.recompute,
+                   lambda: model.recompute(edge_chunk=7)):
+        change()
+        for now, then in zip(answer(), plain, strict=True):
+            assert now is then is None or torch.allclose(now, then, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("settings, match", [
+    ({"band_limit": 0}, "band_limit must be an integer of at least 1, but is 0"),
+    ({"band_limit": 5}, "band_limit must be an integer of at most 4, but is 5"),
+    ({"band_limit": 2, "conv": "full"}, "conv is 'full'"), ({"band_limit": 2, "space": "edges"}, "space 'edges'"),
+    ({"band_limit": 2, "dim": 2}, "dim 2"), ({"band_limit": 2, "attention": True}, "attention True. Use None"),
+])
+def test_refuses_what_cannot_be_band_limited(settings, match):
+    with pytest.raises(ValueError, match=match):
+        PonitaConfig(scalars_in=1, **settings)
+
+
 @pytest.mark.parametrize("arm", ["PONITA, 38", "kernels only, 38", "band-limited, 14"])
 def test_controls_are_not(arm):
     assert errors(arm)[1] > 1e-6
@@ -36,7 +102,7 @@ def test_grid_must_be_exact_to_degree_eight():
 
 
 def test_spatial_basis_has_no_direction_at_the_origin_and_a_gradient_there():
-    basis = bl.SpatialBasis(8, 9).double()
+    basis = SpatialBasis(8, 9, 2).double()
     attributes = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
     phi = basis(attributes)
     assert phi[0, [1, 2, 4, 5, 7, 8]].abs().max() == 0 < phi[0, [0, 3, 6]].abs().max()
