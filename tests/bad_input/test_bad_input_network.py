@@ -186,6 +186,8 @@ SETTINGS = {
     "config.radius a word": (config_with(radius="2"), r"radius .* '2'.*Use None"),
     "layer_scale NaN": (config_with(layer_scale=NAN), r"layer_scale .* nan.*Use None"),
     "layer_scale a word": (config_with(layer_scale="small"), r"layer_scale .* 'small'.*Use None"),
+    "band_limit a float": (config_with(band_limit=2.0), r"band_limit .* integer.* 2\.0"),
+    "band_limit of a full convolution": (config_with(band_limit=2, conv="full"), r"band_limit 2 .*conv is 'full'.*Use None"),
     "attention a word": (config_with(attention="yes"), r"attention must be True or False, but is 'yes'"),
     "vectors on positions": (config_with(space="positions", vectors_out=2),
                              r"'positions' has no orientations.*vectors_out 2.*Use 'bundle' or"),
