@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -248,3 +250,9 @@ def test_pictures_share_the_width_of_their_place():
         assert widths[0] == widths[1] == max(width // 2 - 8, 150)
     heights = [figure.layout.height for figure in widget.pictures]
     assert heights == [150, 150]
+
+
+def test_script_that_ends_while_grids_are_made_ends_well():
+    code = "from ponita_edu.viz.grids import warm_up; thread = warm_up(); print(thread.is_alive())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr  # alive: it had work left
