@@ -44,8 +44,6 @@ class SpatialBasis(nn.Module):
     """Functions of |r|, and of the condition if there is one, by a small network; in turn times the polynomial of each
     degree."""
 
-    recompute = False
-
     def __init__(self, hidden: int, basis: int, degree: int, conditions: int = 0):
         super().__init__()
         self.degree = degree
@@ -69,7 +67,6 @@ class BandLimitedBlock(nn.Module):
 
     def __init__(self, conv: nn.Module, channels: int, widening: int, layer_scale: float | None):
         super().__init__()
-        self.recompute = False
         self.conv = conv
         self.linear_1 = nn.Linear(channels, widening * channels)
         self.other = nn.Linear(channels, widening * channels)

@@ -158,7 +158,6 @@ def repulsion_grids() -> Iterator[Grid]:
 @lru_cache(maxsize=1)
 def warm_up() -> threading.Thread:
     """Make the repulsion grids of all sizes once, in the background."""
-
     leaving = threading.Event()
 
     def work() -> None:
