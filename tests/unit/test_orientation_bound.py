@@ -185,7 +185,7 @@ def test_pictures_show_every_row_and_spectrum():
 
 
 def test_legendre_values_are_those_of_scipy():
-    from ponita_edu.analysis.band_limited import legendre
+    from ponita_edu.nn.band_limited import legendre
 
     t = torch.linspace(-1, 1, 7, dtype=torch.float64)
     assert np.allclose(legendre(t, torch.ones_like(t), 4).numpy(), [eval_legendre(range(5), x) for x in t.tolist()])
