@@ -5,9 +5,12 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ponita_edu.analysis.laws import mean_interval
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 MISSING = "not measured yet"
@@ -36,19 +39,21 @@ def band_limited(data: dict[str, Any]) -> Answer:
 def other_groups(data: dict[str, Any]) -> Answer:
     """Does the recipe carry over to other groups?"""
     rows = data["rows"]
-    kinds = ("network", "control_network")
-    worse = [row[kinds[1]]["error_moved"]["median"] / row[kinds[0]]["error_moved"]["median"] for row in rows]
+    worse = []
+    for row in rows:
+        above, below = (row[kind]["error_moved"]["values"] for kind in ("control_network", "network"))
+        worse.append(f"{row['group']} {times(above, below)}")
     change = max(row["network"]["change"]["median"] for row in rows)
     enough = all(row["needed"] == row["rank"] and row["collisions"] == 0 for row in rows)
     return Answer(
         "Does the recipe carry over to other groups?",
         f"ranks, searches for collisions, small networks on a toy task each: {', '.join(r['group'] for r in rows)}; "
-        f"{data['seeds']} seeds",
+        f"{data['seeds']} seeds, 95 % intervals",
         f"{'Yes' if enough else 'Not for all'}: {sum(r['collisions'] for r in rows)} collisions in "
         f"{sum(r['searched'] for r in rows)} searches ({sum(r['control_collisions'] for r in rows)} of "
         f"{sum(r['control_searched'] for r in rows)} with a number left out); moving the data changes predictions by "
-        f"less than {_bound(change)}, and a network on coordinates errs {min(worse):.0f} to {max(worse):,.0f} times as "
-        "much there",
+        f"less than {_bound(change)}, and the squared error of a network on coordinates there is so many times as "
+        f"large: {', '.join(worse)}",
         data["command"] + " --out results/other_groups.json", data["minutes"])
 
 
@@ -88,22 +93,25 @@ def high_symmetry(data: dict[str, Any]) -> Answer:
 
 def separability(data: dict[str, Any]) -> Answer:
     """Check 2: separable against full SE(3) convolution"""
-    def row(task: str, kind: str, layers: int, pick: Callable = min) -> dict[str, Any]:
-        mine = [r for r in data["summary"] if (r["task"], r["kind"], r["layers"]) == (task, kind, layers)]
-        return pick((r for r in mine if r["rate"] == 0.01), key=lambda r: r["steps"])
+    def rows(task: str, kind: str, layers: int, pick: Callable = min) -> list[dict[str, Any]]:
+        mine = [r for r in data["networks"] if (r["task"], r["kind"], r["layers"], r["rate"]) == (
+            task, kind, layers, 0.01)]
+        return [r for r in mine if r["steps"] == pick(r["steps"] for r in mine)]
+
+    def errors(*which: Any) -> str:
+        return with_interval([r["error"] for r in rows(*which)], ".2f")
 
     said, longer = [], []
     for task, layers in (("crossed kernel", 1), ("random kernel", 1), ("N-body", 2), ("forces", 2)):
-        separable, full, frames = (row(task, kind, layers) for kind in ("separable", "complete", "frames"))
-        said.append(f"{task} {separable['error']:.2f} / {full['error']:.2f} / {frames['error']:.2f}")
-        longer.append(row(task, "separable", layers, max)["error"])
-    cost = row("N-body", "complete", 2)["milliseconds"] / row("N-body", "separable", 2)["milliseconds"]
+        said.append(f"{task} " + " / ".join(errors(task, kind, layers) for kind in ("separable", "complete", "frames")))
+        longer.append(errors(task, "separable", layers, max))
+    cost = times(*([r["milliseconds"] for r in rows("N-body", kind, 2)] for kind in ("complete", "separable")))
     return Answer(
         "Check 2: separable against full SE(3) convolution",
-        f"networks of equal size on 5 tasks, {len(data['about']['seeds'])} seeds",
+        f"networks of equal size on 5 tasks, {len(data['about']['seeds'])} seeds, 95 % intervals",
         "Relative error, separable / full with four numbers / on frames, after equal steps: " + ", ".join(said)
-        + "; separable for the time of the full one: " + ", ".join(f"{e:.2f}" for e in longer)
-        + f" (a full step on N-body costs {cost:.0f} times as much)",
+        + "; separable for the time of the full one: " + ", ".join(longer)
+        + f" (a full step on N-body costs so many times as much: {cost})",
         data["about"]["command"], data["about"]["minutes"])
 
 
@@ -139,6 +147,7 @@ def orientation_bound(data: dict[str, Any]) -> Answer:
     found = data["networks"]
     layers = [row["measured"] / row["law"] for net in found.values() for row in net["layers"]]
     low, high = (pick(net["off"][key] for net in found.values()) for pick, key in ((min, "least"), (max, "most")))
+    means = [net["off"]["mean"] for net in found.values()]
     enough = "; ".join(f"{name}: {', '.join(f'{n} ({key})' if n else f'none tried ({key})' for key, n in ways.items())}"
                        for name, ways in ((name, net["enough"]) for name, net in found.items()))
     kink, smooth = data["kink"]
@@ -146,8 +155,9 @@ def orientation_bound(data: dict[str, Any]) -> Answer:
         "How many orientations are enough?",
         f"spectra of the kernels of networks ({'; '.join(found)}), the error predicted from them on grids "
         "of 6 to 110 points, and the error measured",
-        f"One layer's error is that of the law, {min(layers):.2f} to {max(layers):.2f} times; a network's {low:.2f} to "
-        f"{high:.2f} times what is predicted. For 1 %: {enough}. A layer's error falls like N^{kink['slope']:.2f} ± "
+        f"One layer's error is that of the law, {min(layers):.2f} to {max(layers):.2f} times; a network's "
+        f"{times(means, [1.0] * len(means))} times what is predicted, as a mean over grids with its interval over "
+        f"networks, and {low:.2f} to {high:.2f} times on single grids. For 1 %: {enough}. A layer's error falls like N^{kink['slope']:.2f} ± "
         f"{kink['error']:.2f}; with |r_⊥|² for |r_⊥|, which has a kink, like N^{smooth['slope']:.2f} ± "
         f"{smooth['error']:.2f}, and is {kink['errors'][2][0] / smooth['errors'][2][0]:.0f} times smaller at N = "
         f"{kink['x'][2]}",
@@ -160,21 +170,20 @@ def large_systems(data: dict[str, Any]) -> Answer:
     said = []
     for arm in dict.fromkeys(row["arm"] for row in data["rows"]):
         mine = [row for row in data["rows"] if row["arm"] == arm]
-
-        def mean(family: str, error: str, pick: Callable, mine: list[dict[str, Any]] = mine) -> float:
-            sizes = [s for row in mine for s in row["sizes"] if s["family"] == family]
-            atoms = pick(s["atoms"] for s in sizes if s["n"] > 2)
-            values = [s[error] for s in sizes if s["atoms"] == atoms]
-            return sum(values) / len(values)
-
-        forces = ", ".join(f"{family} {mean(family, 'forces_meV_per_A', min):.0f} → "
-                           f"{mean(family, 'forces_meV_per_A', max):.0f}" for family in ("alkane", "water"))
+        sizes = [s for row in mine for s in row["sizes"] if s["atoms"] >= 9]  # methane and single waters are too easy
+        forces = []
+        for family in dict.fromkeys(s["family"] for s in sizes):
+            ends = [pick(s["atoms"] for s in sizes if s["family"] == family) for pick in (min, max)]
+            errors = [with_interval([s["forces_meV_per_A"] for s in sizes if (s["family"], s["atoms"]) == (family, n)],
+                                    ".0f") for n in ends]
+            forces.append(f"{family} {' → '.join(errors)} ({ends[0]} → {ends[1]} atoms)")
         apart = max(row["consistency_eV"]["20 Å apart"] for row in mine)
-        said.append(f"{arm} (seeds: {len(mine)}): force errors for 3 units → the largest system {forces} meV/Å; two "
-                    f"far molecules differ from the sum of each by {apart:.0e} eV")
+        said.append(f"{arm}: force errors in meV/Å, {', '.join(forces)}; two far molecules differ from the sum of each "
+                    f"by at most {apart:.0e} eV")
     return Answer(
         "Does a network trained on small systems serve large ones?",
-        f"GFN2-xTB, {data['steps']} steps on systems of at most 32 atoms, tests to "
+        f"GFN2-xTB, {data['steps']:,} steps on systems of at most 32 atoms, "
+        f"{len({row['seed'] for row in data['rows']})} seeds, 95 % intervals, tests to "
         f"{max(s['atoms'] for row in data['rows'] for s in row['sizes'])} atoms",
         "; ".join(said), data["command"] + " --out results/large_systems.json",
         data["processor_minutes"])
@@ -210,6 +219,20 @@ def as_markdown(rows: list[Answer]) -> str:
         minutes = "" if r.minutes is None else f"{r.minutes:.1f}"
         lines.append(f"| **{r.question}** | {measured} | {answer} | `{r.command}` | {minutes} |")
     return "\n".join(lines)
+
+
+def with_interval(values: Sequence[float], digits: str) -> str:
+    """Mean over seeds ± half its 95 % interval."""
+    mean, half = mean_interval(values)
+    return f"{mean:{digits}}" + ("" if half is None else f" ± {half:{digits}}")
+
+
+def times(above: Sequence[float], below: Sequence[float]) -> str:
+    """Geometric mean of the ratios, seed by seed, with its 95 % interval."""
+    mean, half = mean_interval([math.log(a / b) for a, b in zip(above, below, strict=True)])
+    low_high = [] if half is None else [mean - half, mean + half]
+    middle, *ends = (f"{value:.{1 if value < 10 else 0}f}" for value in map(math.exp, [mean, *low_high]))
+    return middle + (f" ({' to '.join(ends)})" if ends else "")
 
 
 def ratio(row: dict[str, Any]) -> str:

@@ -6,7 +6,16 @@ import shutil
 import pytest
 
 from ponita_edu.analysis import open_questions
-from ponita_edu.analysis.open_questions import MISSING, PARTS, RESULTS, as_markdown, load, table
+from ponita_edu.analysis.open_questions import (
+    MISSING,
+    PARTS,
+    RESULTS,
+    as_markdown,
+    load,
+    table,
+    times,
+    with_interval,
+)
 from ponita_edu.viz.open_questions import plot_classes, plot_degree, plot_groups
 
 THERE = [name for name in PARTS if (RESULTS / f"{name}.json").exists()]
@@ -35,7 +44,7 @@ def test_answer_changes_with_the_numbers_of_its_file(name, tmp_path):
     data = load(name)
     assert PARTS[name](data).answer == PARTS[name](json.loads(json.dumps(data))).answer
     if name in ("separability", "polynomial_degree"):  # rows are chosen by their rate and errors come as ratios
-        for row in data["summary"]:
+        for row in data["summary"] + data.get("networks", []):
             row["error"] *= 2
             row |= {key: 3 * row[key] for key in ("ratio", "ratio_low", "ratio_high") if row.get(key)}
         assert PARTS[name](data).answer != PARTS[name](load(name)).answer
@@ -58,6 +67,17 @@ def test_one_seed_has_no_interval():
             "band-limited, 38": {"mse": 0.02, "half_width": None, "seeds": 1, "equivariance": 1e-7}}
     said = PARTS["band_limited"]({"command": "x", "processor_minutes": 2.0, "steps": 5, "summary": arms}).answer
     assert "0.0160 ± 0.0010, error of equivariance at most 7e-02" in said and "0.0200, error" in said
+
+
+def test_intervals_are_those_of_student_over_seeds():
+    values = [0.1, 0.2, 0.3]
+    assert with_interval(values, ".3f") == "0.200 ± 0.248"  # t = 4.303 for two degrees of freedom, times 0.1 / sqrt(3)
+    assert with_interval(values[:1], ".1f") == "0.1" and times([4.0], [2.0]) == "2.0"
+    assert times([2.0, 8.0], [1.0, 1.0]) == "4.0 (0.0 to 26731)"  # 4 exp(± 12.706 ln 2)
+    assert times([3.0, 6.0, 9.0], [1.0, 2.0, 3.0]) == "3.0 (3.0 to 3.0)"
+    for name in ("band_limited", "large_systems", "other_groups", "separability"):
+        answer = PARTS[name](load(name))
+        assert "95 % intervals" in answer.measured and ("±" in answer.answer or " to " in answer.answer)
 
 
 def test_every_row_of_the_table_has_five_cells():
