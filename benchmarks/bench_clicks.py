@@ -4,7 +4,8 @@
 
 A key is pressed on a slider's handle; the clock runs in the page from the browser's keydown event until the frame after
 the last picture of the widget has been drawn by plotly (WebGL by software: a graphics card is faster). The widgets are
-those of bench_widgets.py, as the notebooks have them.
+those of bench_widgets.py, as the notebooks have them. ``yardstick_ms`` is the median time of a fixed loop in Python
+beside each widget: it tells a slow hour of the machine from a slow widget.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import platform
 import secrets
 import tempfile
 import time
+import timeit
 from pathlib import Path
 
 import nbformat
@@ -76,6 +78,11 @@ def press(page: Page, name: str, control: str, presses: int) -> list[float]:
     return taken[2:]
 
 
+def yardstick() -> float:
+    """Median milliseconds of a fixed loop."""
+    return round(1000 * float(np.median(timeit.repeat("sum(range(100_000))", number=1, repeat=200))), 2)
+
+
 def main() -> None:
     """Measure all widgets, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,7 +113,7 @@ def main() -> None:
                 page.evaluate(READY)
                 taken = press(page, name, control, args.presses)
                 rows[name] = {"control": control, "presses": len(taken), "median_ms": round(float(np.median(taken))),
-                              "p95_ms": round(float(np.quantile(taken, 0.95)))}
+                              "p95_ms": round(float(np.quantile(taken, 0.95))), "yardstick_ms": yardstick()}
                 print(name, rows[name], flush=True)
                 page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.shutdown()")
                 page.close()

@@ -151,15 +151,16 @@ def orientation_bound(data: dict[str, Any]) -> Answer:
     enough = "; ".join(f"{name}: {', '.join(f'{n} ({key})' if n else f'none tried ({key})' for key, n in ways.items())}"
                        for name, ways in ((name, net["enough"]) for name, net in found.items()))
     kink, smooth = data["kink"]
+    gain = kink["errors"][2][0] / smooth["errors"][2][0]
     return Answer(
         "How many orientations are enough?",
         f"spectra of the kernels of networks ({'; '.join(found)}), the error predicted from them on grids "
         "of 6 to 110 points, and the error measured",
         f"One layer's error is that of the law, {min(layers):.2f} to {max(layers):.2f} times; a network's "
         f"{times(means, [1.0] * len(means))} times what is predicted, as a mean over grids with its interval over "
-        f"networks, and {low:.2f} to {high:.2f} times on single grids. For 1 %: {enough}. A layer's error falls like N^{kink['slope']:.2f} ± "
-        f"{kink['error']:.2f}; with |r_⊥|² for |r_⊥|, which has a kink, like N^{smooth['slope']:.2f} ± "
-        f"{smooth['error']:.2f}, and is {kink['errors'][2][0] / smooth['errors'][2][0]:.0f} times smaller at N = "
+        f"networks, and {low:.2f} to {high:.2f} times on single grids. For 1 %: {enough}. A layer's error falls like "
+        f"N^{kink['slope']:.2f} ± {kink['error']:.2f}; with |r_⊥|² for |r_⊥|, which has a kink, like "
+        f"N^{smooth['slope']:.2f} ± {smooth['error']:.2f}, and is {gain:.0f} times smaller at N = "
         f"{kink['x'][2]}",
         data["command"] + " --out results/orientation_bound.json",
         data["processor_minutes"])

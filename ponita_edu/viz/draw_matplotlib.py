@@ -127,7 +127,8 @@ def _pieces(item: Item, scene, eye: np.ndarray, pixel: Real) -> list[Piece]:
             vertices, faces = shapes.balls(item.xyz, item.radii)
             return _triangles(seen(vertices), faces, _repeated(item.colours, len(faces)))
         case Rods():
-            vertices, faces = shapes.rods(*_cut(item.start, item.end), item.radius)
+            starts, ends = _cut(item.start, item.end)
+            vertices, faces = shapes.rods(starts, ends, np.resize(item.radii, len(starts)))
             return _triangles(seen(vertices), faces, _repeated([item.colour], len(faces)))
     return []
 
@@ -190,7 +191,7 @@ def _bar(ax: Axes, item: Points | Mesh | Field) -> None:
 def _legend(ax: Axes, scene) -> None:
     handles = []
     for item in scene.items:
-        if getattr(item, "name", ""):
+        if getattr(item, "name", "") and not (isinstance(item, Balls) and len(item.xyz) == 0):
             colour = item.colour if isinstance(item, Mesh) else item.colours[0] if item.colours else theme.GREY
             style = {"color": colour, "label": item.name}
             dot = isinstance(item, (Points, Balls, Mesh))

@@ -168,7 +168,7 @@ def _traces(item: Item, scene) -> list[dict[str, Any]]:
                 trace |= {"hovertext": np.repeat(item.hover, each).tolist(), "hoverinfo": "text"}
             return [trace]
         case Rods():
-            vertices, faces = shapes.rods(item.start, item.end, item.radius)
+            vertices, faces = shapes.rods(item.start, item.end, item.radii)
             return [_mesh(vertices, faces, "") | {"color": item.colour, "hoverinfo": "skip"}]
     raise TypeError(f"no drawing of {type(item).__name__}")
 

@@ -28,16 +28,14 @@ def sample_scene(numbers: Int[ndarray, " atoms"], pos: Float[ndarray, "atoms 3"]
     radii = np.array([0.1 + 0.26 * ELEMENTS[s][1] for s in symbols])
     scene.balls(pos, radii, [ELEMENTS[s][0] for s in symbols],
                 hover=[f"{s}, bonds {n}" for s, n in zip(symbols, orders.sum(1), strict=True)])
-    if not stable.all():
-        scene.balls(pos[~stable], radii[~stable] + 0.16, theme.PURPLE, opacity=0.4, name="without its valence")
-    for order in (1, 2, 3):
-        i, j = np.nonzero(np.triu(orders) == order)
-        if len(i):
-            side = _sideways(pos[j] - pos[i])
-            for k in range(order):
-                shift = 0.13 * (k - (order - 1) / 2) * side
-                scene.rods(pos[i] + shift, pos[j] + shift, 0.07 / order**0.5, "#9a9a9a")
-    return scene
+    # even if none: the number of traces stays, and a browser only has to change them
+    scene.balls(pos[~stable], radii[~stable] + 0.16, theme.PURPLE, opacity=0.4, name="without its valence")
+    i, j = np.nonzero(np.triu(orders))
+    order = orders[i, j]
+    bond = np.repeat(np.arange(len(order)), order)  # one rod for each order
+    place = np.arange(len(bond)) - np.repeat(order.cumsum() - order, order)
+    shift = 0.13 * (place - (order[bond] - 1) / 2)[:, None] * _sideways(pos[j] - pos[i])[bond]
+    return scene.rods(pos[i[bond]] + shift, pos[j[bond]] + shift, 0.07 / order[bond]**0.5, "#9a9a9a")
 
 
 def formula(numbers: Int[ndarray, " atoms"]) -> str:

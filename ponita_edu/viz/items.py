@@ -107,7 +107,7 @@ class Rods:
 
     start: np.ndarray
     end: np.ndarray
-    radius: Real
+    radii: np.ndarray
     colour: str
 
 

@@ -144,14 +144,15 @@ class Scene:
         return self._add(Balls(xyz, radii, _per_item("colour", colour, len(xyz)), _texts("hover", hover, len(xyz)),
                                opacity, name))
 
-    def rods(self, start: Rows, end: Rows, radius: Real = 0.1, colour: str = theme.GREY) -> "Scene":
-        """Solid cylinders from rows of `start` to rows of `end`, 3D only."""
+    def rods(self, start: Rows, end: Rows, radius: Any = 0.1, colour: str = theme.GREY) -> "Scene":
+        """Solid cylinders from rows of `start` to rows of `end`, 3D only; one radius, or one for each."""
         if self.dim != 3:
             raise ValueError("rods need a scene of dim 3, but this one has dim 2. Use lines.")
         start, end = self._rows("start", start), self._rows("end", end)
         if start.shape != end.shape:
             raise ValueError(f"start and end must have one row per rod, but have {start.shape} and {end.shape}.")
-        return self._add(Rods(start, end, radius, colour))
+        radii = np.broadcast_to(as_array(radius), (len(start),)).astype(np.float32)
+        return self._add(Rods(start, end, radii, colour))
 
     def labels(self, xyz: Rows, texts: Sequence[str], colour: str = theme.BLACK) -> "Scene":
         """Words at the rows of `xyz`."""
@@ -176,7 +177,7 @@ class Scene:
         """`limit`, or what the content needs."""
         if self.limit is not None:
             return float(self.limit)
-        reach = [np.abs(corner - self.centre).max() for item in self.items for corner in corners(item)]
+        reach = [np.abs(corner - self.centre).max(initial=0.0) for item in self.items for corner in corners(item)]
         return 1.08 * max([float(r) for r in reach if r > 0], default=1.0)
 
     @property

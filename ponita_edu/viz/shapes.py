@@ -1,7 +1,6 @@
 """Triangle meshes of simple bodies, many in one mesh: balls, arrow heads, rods."""
 
 from functools import lru_cache
-from numbers import Real
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -68,12 +67,12 @@ def cones(tips: Float[np.ndarray, "n 3"], axes: Float[np.ndarray, "n 3"], radii:
     return vertices.reshape(-1, 3), _repeat(faces, len(tips), sides + 2)
 
 
-def rods(starts: Float[np.ndarray, "n 3"], ends: Float[np.ndarray, "n 3"], radius: Real, sides: int = 10) -> tuple[
-        Vertices, Triangles]:
+def rods(starts: Float[np.ndarray, "n 3"], ends: Float[np.ndarray, "n 3"], radii: Float[np.ndarray, " n"],
+         sides: int = 10) -> tuple[Vertices, Triangles]:
     """Open cylinders between pairs of points (the ends stay hidden in balls)."""
     first, second = _frames(ends - starts)
     angle = 2 * np.pi * np.arange(sides) / sides
-    rim = radius * (np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None])
+    rim = radii[:, None, None] * (np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None])
     vertices = np.concatenate((starts[:, None] + rim, ends[:, None] + rim), axis=1)
     here = np.arange(sides)
     there = np.roll(here, -1)

@@ -56,8 +56,11 @@ def test_viewer_shows_the_moment_and_holds_still_when_told(data):
     noise -= noise.mean(0)
     viewer = DiffusionViewer([Frame(numbers, pos + s * noise, f"sigma {s}") for s in (0.0, 0.5, 2.0)])
     first, width = viewer.report_box.value, viewer.scene().limit
+    traces = viewer.pictures[0].data
     assert f"stable atoms: {len(pos)} of {len(pos)}" in first and "sigma 0.0" in first
     viewer.step.value = 2
+    assert all(a is b for a, b in zip(viewer.pictures[0].data, traces, strict=True))  # changed in place, none anew
+    assert len(traces[0].x) > 0 and any(trace.name == "without its valence" and len(trace.x) for trace in traces)
     assert "sigma 2.0" in viewer.report_box.value and viewer.scene().limit > width and viewer.error_box.value == ""
     viewer.still.value = True
     assert viewer.scene().limit == width and f"width of the picture: {2 * width:.1f} Å" in viewer.report_box.value

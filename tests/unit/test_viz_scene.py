@@ -63,9 +63,16 @@ def test_balls_and_rods_keep_to_their_radii():
     vertices, faces = shapes.balls(centres, np.array([1.0, 2.0]), level=1)
     far = np.linalg.norm(vertices.reshape(2, -1, 3) - centres[:, None], axis=-1)
     assert np.allclose(far, [[1.0], [2.0]]) and faces.max() == len(vertices) - 1
-    vertices, _ = shapes.rods(centres[:1], centres[1:], 0.3)
-    assert np.allclose(np.linalg.norm(vertices[:, 1:], axis=1), 0.3)
+    vertices, _ = shapes.rods(centres[[0, 0]], centres[[1, 1]], np.array([0.3, 0.1]))
+    assert np.allclose(np.linalg.norm(vertices[:, 1:], axis=1).reshape(2, -1), [[0.3], [0.1]])
     assert set(np.round(vertices[:, 0], 9)) == {0.0, 5.0}
+
+
+def test_a_scene_without_bodies_is_drawn_without_their_names():
+    none = np.zeros((0, 3))
+    scene = Scene(ALT).balls(np.eye(3), 0.2, name="some").balls(none, 0.1, name="none").rods(none, none, 0.1)
+    assert [t.get_text() for t in scene.matplotlib().axes[0].get_legend().get_texts()] == ["some"]
+    assert [len(trace.x) > 0 for trace in scene.plotly().data] == [True, False, False]
 
 
 # ------------------------------------------------------------------------------------------------------------ theme
