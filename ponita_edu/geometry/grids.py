@@ -35,6 +35,7 @@ GRID_NAMES = (
     "dodecahedron",
     "lebedev",
 )
+LARGEST = {"circle": 1_000_000, "fibonacci": 1_000_000, "repulsion": 5_000}  # repulsion takes n² distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +173,7 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
         name: one of `GRID_NAMES`.
         n: number of points; needed except for the Platonic solids, whose n is known. Lebedev has fixed sizes.
         seed: used by repulsion only; the same seed gives the same bits.
-    Raises: ValueError on an unknown name, a missing or impossible n, a negative seed.
+    Raises: ValueError on an unknown name, a missing or impossible n, one that would fill the memory, a negative seed.
     """
     if name not in GRID_NAMES:
         raise ValueError(f"name must be a known grid; got {name!r}. Choose one of {', '.join(GRID_NAMES)}.")
@@ -183,6 +184,9 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
         return _uniform(platonic_points(name), name)
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ValueError(f"n must be a whole number of points, at least 1, for the {name} grid; got {n!r}. Try n=20.")
+    if n > LARGEST.get(name, n):
+        raise ValueError(f"n must be at most {LARGEST[name]:,} for the {name} grid, or it fills the memory; got {n:,}. "
+                         "Networks use 12 to 110.")
     if name == "lebedev":
         points, weights = lebedev_points(int(n))
         return Grid(torch.tensor(points), torch.tensor(weights), name)

@@ -117,6 +117,13 @@ def test_grid_size_must_be_a_whole_number(name, n):
         make_grid(name, n)
 
 
+@pytest.mark.parametrize(("name", "most"), [("circle", 10**6), ("fibonacci", 10**6), ("repulsion", 5_000)])
+def test_grid_that_would_fill_the_memory_is_refused(name, most):
+    for n in (most + 1, 10**9, 10**30):
+        with pytest.raises(ValueError, match=rf"at most {most:,} for the {name} grid.*got {n:,}\. Networks use"):
+            make_grid(name, n)
+
+
 def test_platonic_size_must_fit():
     with pytest.raises(ValueError, match=r"n must be 20 \(or left out\) for the dodecahedron; got 12"):
         make_grid("dodecahedron", 12)
