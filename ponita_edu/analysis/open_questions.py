@@ -194,6 +194,8 @@ PARTS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "orientation_bound": orientation_bound, "band_limited": band_limited, "large_systems": large_systems,
     "other_groups": other_groups, "polynomial_degree": polynomial_degree, "high_symmetry": high_symmetry,
     "separability": separability, "scale": scale, "kernel_classes": kernel_classes}
+COMMANDS = {"other_groups": "python -m ponita_edu.analysis.group_networks",  # all others are named like their files
+            "scale": "python benchmarks/bench_scale.py --networks small"}
 
 
 def load(name: str, folder: Path = RESULTS) -> dict[str, Any] | None:
@@ -207,7 +209,7 @@ def table(folder: Path = RESULTS) -> list[Answer]:
     found = []
     for name, part in PARTS.items():
         data = load(name, folder)
-        command = f"python -m ponita_edu.analysis.{name} --out results/{name}.json"
+        command = f"{COMMANDS.get(name, f'python -m ponita_edu.analysis.{name}')} --out results/{name}.json"
         found.append(Answer(str(part.__doc__), "", MISSING, command, None) if data is None else part(data))
     return found
 

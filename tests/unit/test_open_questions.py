@@ -21,10 +21,11 @@ from ponita_edu.viz.open_questions import plot_classes, plot_degree, plot_groups
 THERE = [name for name in PARTS if (RESULTS / f"{name}.json").exists()]
 
 
-def test_every_question_has_a_command_that_exists_and_its_minutes():
-    found = table()
+def test_every_question_has_a_command_that_exists_and_its_minutes(tmp_path):
+    found, nothing = table(), table(tmp_path)
     assert [row.answer != MISSING for row in found] == [name in THERE for name in PARTS] and len(THERE) >= 6
-    for row in found:
+    assert [row.command.split("--out")[1] for row in nothing] == [f" results/{name}.json" for name in PARTS]
+    for row in found + nothing:
         assert (row.minutes is None) == (row.answer == MISSING) and row.minutes != 0
         word = row.command.split()
         path = word[2].replace(".", "/") + ".py" if word[1] == "-m" else word[1]
