@@ -22,7 +22,7 @@ from ponita_edu.analysis.kernel_tasks import nbody_task
 from ponita_edu.analysis.laws import mean_interval
 from ponita_edu.analysis.layer_comparison import test_errors, train
 from ponita_edu.geometry.grids import make_grid
-from ponita_edu.nn.band_limited import FiberBasis, SpatialBasis
+from ponita_edu.nn.band_limited import FiberBasis, spatial_basis
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv
 from ponita_edu.nn.ponita import Ponita
@@ -57,7 +57,7 @@ def make_network(arm: str, seed: int = 0, hidden: int = 32, layers: int = 3) -> 
     if limited == "kernels":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model.basis, model.fiber_basis = SpatialBasis(hidden, hidden, LIMIT), FiberBasis(LIMIT)
+            model.basis, model.fiber_basis = spatial_basis(hidden, hidden, LIMIT), FiberBasis(LIMIT)
             for block in model.blocks:
                 block.conv.fiber = FiberConv(hidden, LIMIT + 1)
     return model

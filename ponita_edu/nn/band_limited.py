@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ponita_edu.nn.conv import Pairs
+from ponita_edu.nn.kernels import RowWise
 
 # points of Lebedev's smallest rule with positive weights that is exact to degree 4L
 POINTS = {1: 14, 2: 38, 3: 86, 4: 110}
@@ -40,7 +41,7 @@ class FiberBasis(nn.Module):
         return legendre(cosine[..., 0], torch.ones_like(cosine[..., 0]), self.degree)
 
 
-class SpatialBasis(nn.Module):
+class SpatialSteps(nn.Module):
     """Functions of |r|, and of the condition if there is one, by a small network; in turn times the polynomial of each
     degree."""
 
@@ -50,16 +51,19 @@ class SpatialBasis(nn.Module):
         self.radial = nn.Sequential(nn.Linear(2 + conditions, hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU(),
                                     nn.Linear(basis, basis))
 
-    def forward(self, attributes: Float[Tensor, "*pairs attributes"], window: Float[Tensor, "*pairs"] | None = None
-                ) -> Float[Tensor, "*pairs basis"]:
+    def forward(self, attributes: Float[Tensor, "*pairs attributes"]) -> Float[Tensor, "*pairs basis"]:
         along, across = attributes[..., 0], attributes[..., 1]
         squared = along * along + across * across
         length = torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)  # a derivative of 0 at 0
         radial = self.radial(torch.cat((torch.stack((length, squared), -1), attributes[..., 2:]), -1))
         degrees = torch.arange(self.degree + 1, device=along.device)
         angular = legendre(along, squared, self.degree) / (1 + squared[..., None]) ** (degrees / 2)
-        phi = radial * angular[..., torch.arange(radial.shape[-1], device=along.device) % (self.degree + 1)]
-        return phi if window is None else phi * window[..., None]
+        return radial * angular[..., torch.arange(radial.shape[-1], device=along.device) % (self.degree + 1)]
+
+
+def spatial_basis(hidden: int, basis: int, degree: int, conditions: int = 0) -> RowWise:
+    """The map from attributes to basis functions that all layers share; see ``SpatialSteps``."""
+    return RowWise(SpatialSteps(hidden, basis, degree, conditions))
 
 
 class BandLimitedBlock(nn.Module):

@@ -77,7 +77,7 @@ class Ponita(nn.Module):
                                     if on_bundle and not full else None)
                 block, fiber = Block, c.basis
             else:
-                self.basis = band_limited.SpatialBasis(c.hidden, c.basis, c.band_limit, int(c.conditioning))
+                self.basis = band_limited.spatial_basis(c.hidden, c.basis, c.band_limit, int(c.conditioning))
                 self.fiber_basis = band_limited.FiberBasis(c.band_limit)
                 block, fiber = band_limited.BandLimitedBlock, c.band_limit + 1
             self.embed = nn.Linear(c.scalars_in + c.vectors_in, c.hidden, bias=False)

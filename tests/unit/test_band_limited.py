@@ -7,7 +7,7 @@ from ponita_edu.analysis import band_limited as bl
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
 from ponita_edu.analysis.equivariance_table import random_clouds
 from ponita_edu.geometry import make_grid
-from ponita_edu.nn.band_limited import SpatialBasis
+from ponita_edu.nn.band_limited import spatial_basis
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita
 
@@ -104,7 +104,7 @@ def test_grid_must_be_exact_to_degree_eight():
 
 
 def test_spatial_basis_has_no_direction_at_the_origin_and_a_gradient_there():
-    basis = SpatialBasis(8, 9, 2).double()
+    basis = spatial_basis(8, 9, 2).double()
     attributes = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
     phi = basis(attributes)
     assert phi[0, [1, 2, 4, 5, 7, 8]].abs().max() == 0 < phi[0, [0, 3, 6]].abs().max()

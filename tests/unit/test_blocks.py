@@ -12,6 +12,7 @@ SETTINGS = {
     "bundle": dict(vectors_in=2, vectors_out=1, layer_scale=0.3),
     "directed": dict(vectors_in=2, vectors_out=1),
     "window": dict(vectors_in=2, vectors_out=1, radius=1.7),
+    "band limit": dict(vectors_in=2, vectors_out=1, band_limit=1),
     "attention": dict(vectors_in=2, vectors_out=1, attention=True),
     "full": dict(vectors_in=2, vectors_out=1, conv="full"),
     "positions": dict(space="positions", level="graph"),
@@ -196,8 +197,9 @@ def kept_bytes(model, graphs):
     return sum(size for size, _ in seen.values()) if out else 0
 
 
-def test_recomputation_keeps_less():
-    model, graphs = case("bundle")
+@pytest.mark.parametrize("kind", ["bundle", "band limit"])
+def test_recomputation_keeps_less(kind):
+    model, graphs = case(kind)
     kept = kept_bytes(model, graphs)
     model.recompute()
     assert kept_bytes(model, graphs) < kept / 2
