@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.rotations import random_rotations
 
-try:
-    from lightning_fabric import Fabric
-except ImportError:  # the large package has it too
-    from lightning.fabric import Fabric
+Fabric = Any  # Lightning's; only ``training.make_fabric`` imports it, which takes as long as torch itself
 
 
 class Task(ABC):

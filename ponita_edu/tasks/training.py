@@ -46,6 +46,11 @@ def make_fabric(config: TrainConfig) -> Fabric:
     Raises:
         ValueError: on devices that are not there, or a batch that cannot be shared out evenly.
     """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:  # the large package has it too
+        from lightning.fabric import Fabric
+
     processes = config.devices * config.num_nodes
     if config.batch_size % processes:
         raise ValueError(f"train.batch_size must be a multiple of the number of processes, {processes}, but is "
