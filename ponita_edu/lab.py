@@ -23,6 +23,8 @@ from ponita_edu.paths import data_dir
 FIRST = "notebooks/00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "assets" / "jupyter"
 START_SECONDS = 90
+# `python -m jupyterlab`, up to 3 s sooner
+QUICKLY = "from ponita_edu.quick import quick_start\nwith quick_start():\n  from jupyterlab.labapp import main\nmain()"
 
 
 def course_root(notebook: str = FIRST) -> Path:
@@ -73,7 +75,7 @@ def command(root: Path, port: int) -> list[str]:
         "LabApp.news_url": None,
         "LabApp.extension_manager": "readonly",
     }
-    return [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    return [sys.executable, "-c", QUICKLY, *(f"--{name}={value}" for name, value in options.items())]
 
 
 def environment(token: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from ponita_edu.quick import quick_start
 from ponita_edu.serving.mother_process import FORKS, mother
 
 
@@ -15,7 +16,8 @@ def main() -> None:
     args = parser.parse_args()
     if FORKS:
         mother.begin()
-    from ponita_edu.serving.server import serve
+    with quick_start():
+        from ponita_edu.serving.server import serve
 
     serve(args.port, args.ip, args.visitors, args.minutes)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plotly.basewidget import BaseFigureWidget
 
 import ponita_edu
 from ponita_edu.analysis.molecule_networks import jiggled
@@ -16,6 +15,7 @@ from ponita_edu.data.nbody import NBodySplit, to_graphs
 from ponita_edu.data.nbody_simulator import InitialState, draw_initial_states, simulate
 from ponita_edu.geometry import make_grid
 from ponita_edu.molecules import make_molecule
+from ponita_edu.quick import quick_start
 from ponita_edu.tasks.diffusion import ELEMENTS, Layout
 from ponita_edu.tasks.run import load_model
 from ponita_edu.tasks.task import stream
@@ -31,6 +31,9 @@ from ponita_edu.viz.rotation_check import RotationCheck
 from ponita_edu.viz.structure_pairs import PairOfStructures
 from ponita_edu.viz.trajectories import TrajectoryViewer
 from ponita_edu.viz.widget import Explorer
+
+with quick_start():
+    from plotly.basewidget import BaseFigureWidget
 
 # One copy of plotly for a page, which the browser keeps; not five megabytes in a message for each picture.
 BaseFigureWidget._esm = 'export default (await import(new URL("/plotly.js", location.origin))).default;'

@@ -4,11 +4,15 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure, Undefined
 
+from ponita_edu.quick import quick_start
 from ponita_edu.viz import shapes, theme
 from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
+
+with quick_start():
+    import plotly.graph_objects as go
+    from plotly.basedatatypes import BaseFigure, Undefined
+    from plotly.graph_objects import FigureWidget
 
 LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "fresnel": 0.0}
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
@@ -42,10 +46,10 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
     return figure
 
 
-def widget(scene) -> go.FigureWidget:
+def widget(scene) -> FigureWidget:
     """A live figure of the scene, whole from the start: later messages are lost on a page slow to load plotly."""
     traces = _all_traces(scene)
-    figure = go.FigureWidget(data=traces, layout=_layout(scene))
+    figure = FigureWidget(data=traces, layout=_layout(scene))
     # one pixel for one of the page: plotly's four take a machine without a graphics card twice as long
     figure._config = {**figure._config, "displaylogo": False, "responsive": True, "plotGlPixelRatio": 1}
     figure._drawn = {"traces": traces, "layout": _moving_layout(scene)}
