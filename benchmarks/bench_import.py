@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/bench_import.py [--repeats 9] [--out results/import.json]
 
-New processes in turn: ``import torch``; the same with all rooms that research needs; the command line's ``--help``,
-which needs no torch. Processor and wall seconds, medians over the repeats. The aim is 1.5 s beyond torch.
+New processes in turn: ``import torch``; the same with all rooms that research needs; the pictures of the course, and
+without the short cut of ``ponita_edu.quick``; the command line's ``--help``, which needs no torch. Processor and wall seconds, medians over the repeats. The aim is 1.5 s beyond torch.
 """
 
 import argparse
@@ -23,6 +23,8 @@ PROGRAMS = {
     "nothing": ["-c", ""],
     "torch": ["-c", "import torch"],
     "torch and ponita_edu": ["-c", "import torch, " + ", ".join(f"ponita_edu.{room}" for room in ROOMS)],
+    "torch and pictures": ["-c", "import torch, ponita_edu.viz"],
+    "the same, not quick": ["-c", "import torch, jsonschema, ponita_edu.viz"],  # see ponita_edu.quick
     "ponita-edu --help": ["-m", "ponita_edu.cli", "--help"],
 }
 
