@@ -3,7 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/bench_import.py [--repeats 9] [--out results/import.json]
 
 New processes in turn: ``import torch``; the same with all rooms that research needs; the pictures of the course, and
-without the short cut of ``ponita_edu.quick``; the command line's ``--help``, which needs no torch. Processor and wall seconds, medians over the repeats. The aim is 1.5 s beyond torch.
+without the short cut of ``ponita_edu.quick``; the command line's ``--help``, which needs no torch. Processor and wall
+seconds, medians over the repeats. The aim is 1.5 s beyond torch.
 """
 
 import argparse
