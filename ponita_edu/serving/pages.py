@@ -15,10 +15,10 @@ from ponita_edu.data.nbody import NBodySplit, to_graphs
 from ponita_edu.data.nbody_simulator import InitialState, draw_initial_states, simulate
 from ponita_edu.geometry import make_grid
 from ponita_edu.molecules import make_molecule
-from ponita_edu.quick import quick_start
 from ponita_edu.tasks.diffusion import ELEMENTS, Layout
 from ponita_edu.tasks.run import load_model
 from ponita_edu.tasks.task import stream
+from ponita_edu.viz.draw_plotly import Picture
 from ponita_edu.viz.dynamics import MoleculePlayer
 from ponita_edu.viz.generation import DiffusionViewer, Frame
 from ponita_edu.viz.grids import GridExplorer
@@ -32,11 +32,12 @@ from ponita_edu.viz.structure_pairs import PairOfStructures
 from ponita_edu.viz.trajectories import TrajectoryViewer
 from ponita_edu.viz.widget import Explorer
 
-with quick_start():
-    from plotly.basewidget import BaseFigureWidget
-
 # One copy of plotly for a page, which the browser keeps; not five megabytes in a message for each picture.
-BaseFigureWidget._esm = 'export default (await import(new URL("/plotly.js", location.origin))).default;'
+Picture._esm = """
+const plotly = await import(new URL("/plotly.js", location.origin)), view = plotly.FigureView.prototype;
+view._sendTraceDeltas = view._sendLayoutDelta = () => {};  // see Picture
+export default plotly.default;
+"""
 CHECKPOINTS = Path(ponita_edu.__file__).parent / "assets" / "checkpoints"
 
 

@@ -1,6 +1,8 @@
 """A `Scene` as a plotly figure, or as the least change to one that is shown already."""
 
+import re
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,25 @@ from ponita_edu.viz import shapes, theme
 from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
 
 with quick_start():
+    import plotly
     import plotly.graph_objects as go
     from plotly.basedatatypes import BaseFigure, Undefined
     from plotly.graph_objects import FigureWidget
 
 LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "fresnel": 0.0}
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
+BUNDLE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
+REPORTS = re.compile(r"_send(TraceDeltas|LayoutDelta)\(\w+\)\{")
+
+
+class Picture(FigureWidget):
+    """Plotly's live figure, which does not tell Python what the page made of a change (a turned camera it does tell).
+
+    Plotly's script compares all that is drawn with all that was sent, and sends back what differs, which takes as long
+    as the drawing. Python needs none of it.
+    """
+
+    _esm = REPORTS.sub(r"\g<0>return;", BUNDLE.read_text(encoding="utf-8"))
 
 
 def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
@@ -46,10 +61,10 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
     return figure
 
 
-def widget(scene) -> FigureWidget:
+def widget(scene) -> Picture:
     """A live figure of the scene, whole from the start: later messages are lost on a page slow to load plotly."""
     traces = _all_traces(scene)
-    figure = FigureWidget(data=traces, layout=_layout(scene))
+    figure = Picture(data=traces, layout=_layout(scene))
     # one pixel for one of the page: plotly's four take a machine without a graphics card twice as long
     figure._config = {**figure._config, "displaylogo": False, "responsive": True, "plotGlPixelRatio": 1}
     figure._drawn = {"traces": traces, "layout": _moving_layout(scene)}

@@ -198,6 +198,13 @@ def test_update_is_one_message_with_what_differs_and_arrays_in_one_piece(monkeyp
     assert not points.xyz[:, 0].flags.c_contiguous  # the control: they are columns at first
 
 
+def test_pictures_do_not_report_to_python():
+    picture = draw_plotly.widget(Scene(ALT).points(np.eye(3)))
+    silenced = re.compile(draw_plotly.REPORTS.pattern + "return;")
+    assert sorted(silenced.findall(picture.get_state()["_esm"])) == ["LayoutDelta", "TraceDeltas"]
+    assert silenced.findall(draw_plotly.BUNDLE.read_text(encoding="utf-8")) == []  # the control: plotly's own does
+
+
 def test_update_to_another_kind_of_picture_replaces_the_traces():
     figure = draw_plotly.widget(Scene(ALT).points(np.eye(3)))
     Scene(ALT).points(np.eye(3)).balls(np.eye(3), 0.1).plotly(figure)
