@@ -233,7 +233,7 @@ def _scatter(xyz: np.ndarray, flat: bool, name: str, **more) -> dict:
 
 def _mesh(vertices: np.ndarray, faces: np.ndarray, name: str) -> dict:
     columns = np.asarray(vertices, dtype=np.float32).T
-    return {"type": "mesh3d", "name": name, "showlegend": bool(name), "showscale": False,
+    return {"type": "mesh3d", "name": name, "showlegend": bool(name) and len(vertices) > 0, "showscale": False,
             **dict(zip("xyz", columns, strict=True)),
             **dict(zip("ijk", np.asarray(faces, dtype=np.int32).reshape(-1, 3).T, strict=True)),
             "lighting": LIGHT, "lightposition": LIGHT_FROM, "hoverinfo": "name" if name else "skip"}
@@ -262,8 +262,8 @@ def _axes(scene) -> list[dict]:
 
 def _paint(colours: list[str], each: int) -> dict:
     """The colours of a mesh of several bodies with so many vertices each."""
-    if len(set(colours)) == 1:
-        return {"color": colours[0]}
+    if len(set(colours)) <= 1:
+        return {"color": colours[0] if colours else theme.GREY}  # the legend of plotly fails without one
     return {"vertexcolor": np.repeat(colours, each).tolist()}
 
 

@@ -72,7 +72,8 @@ def test_a_scene_without_bodies_is_drawn_without_their_names():
     none = np.zeros((0, 3))
     scene = Scene(ALT).balls(np.eye(3), 0.2, name="some").balls(none, 0.1, name="none").rods(none, none, 0.1)
     assert [t.get_text() for t in scene.matplotlib().axes[0].get_legend().get_texts()] == ["some"]
-    assert [len(trace.x) > 0 for trace in scene.plotly().data] == [True, False, False]
+    assert [(len(t.x) > 0, t.showlegend, t.color is None) for t in scene.plotly().data] == [
+        (True, True, False), (False, False, False), (False, False, False)]
 
 
 # ------------------------------------------------------------------------------------------------------------ theme
