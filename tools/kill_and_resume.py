@@ -303,7 +303,7 @@ def main() -> int:
     parser.add_argument("--trainings", nargs="+", default=list(TRAININGS), choices=list(TRAININGS))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rows, forgetful = [], []
+    rows, forgetful, began = [], [], time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         for name in options.trainings:
             training, random_ = Training(name, Path(place)), random.Random(f"{name} {options.seed}")
@@ -325,7 +325,8 @@ def main() -> int:
 
         write_json(options.out, {"about": "see tools/kill_and_resume.py", "command": command_line(), "device": "cpu",
                                  "every": EVERY, "killed": len(rows), "same": same, "lost_at_most": lost, "rows": rows,
-                                 "controls": forgetful, **facts()})
+                                 "controls": forgetful, "minutes": round((time.monotonic() - began) / 60, 1),
+                                 **facts()})
     return int(same < len(rows) or caught < len(forgetful))
 
 
