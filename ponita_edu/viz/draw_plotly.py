@@ -21,6 +21,7 @@ LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
 BUNDLE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 REPORTS = re.compile(r"_send(TraceDeltas|LayoutDelta)\(\w+\)\{")
+SCRIPT = REPORTS.sub(r"\g<0>return;", BUNDLE.read_text(encoding="utf-8"))
 
 
 class Picture(FigureWidget):
@@ -30,7 +31,7 @@ class Picture(FigureWidget):
     as the drawing. Python needs none of it.
     """
 
-    _esm = REPORTS.sub(r"\g<0>return;", BUNDLE.read_text(encoding="utf-8"))
+    _esm = SCRIPT
 
 
 def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
