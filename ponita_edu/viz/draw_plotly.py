@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from traitlets import Int
 
 from ponita_edu.quick import quick_start
 from ponita_edu.viz import shapes, theme
@@ -28,10 +29,12 @@ class Picture(FigureWidget):
     """Plotly's live figure, which does not tell Python what the page made of a change (a turned camera it does tell).
 
     Plotly's script compares all that is drawn with all that was sent, and sends back what differs, which takes as long
-    as the drawing. Python needs none of it.
+    as the drawing. Python needs none of it, nor the page the numbers of the changes, by which the answers are known.
     """
 
     _esm = SCRIPT
+    _last_trace_edit_id = Int(0)  # of Python alone: each would be a message of its own before every change
+    _last_layout_edit_id = Int(0)
 
 
 def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:

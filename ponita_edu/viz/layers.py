@@ -46,8 +46,22 @@ class Layers:
         return channel if step != READOUT else 0
 
 
-def layers(model: Ponita, graphs: Graphs) -> Layers:
+def layers(model: Ponita, graphs: Graphs, fine: Ponita | None = None) -> Layers:
     """Run a network on the bundle over R³ with vectors out, and keep its functions on the sphere.
+
+    Args:
+        fine: `refined(model)`, where it is there already.
+
+    Raises:
+        ValueError: as `refined`.
+    """
+    fine = fine or refined(model)
+    with torch.no_grad():
+        return Layers(graphs, model.grid, _steps(model, graphs), _steps(fine, graphs), model(graphs).vector[:, 0])
+
+
+def refined(model: Ponita) -> Ponita:
+    """A copy with the same weights on the fine grid.
 
     Raises:
         ValueError: if the network has no orientations in 3D, or no vectors out.
@@ -58,8 +72,7 @@ def layers(model: Ponita, graphs: Graphs) -> Layers:
                          f"config is {c}. Build it with PonitaConfig(..., vectors_out=1).")
     fine = copy.deepcopy(model)
     fine.set_grid(fine_grid())
-    with torch.no_grad():
-        return Layers(graphs, model.grid, _steps(model, graphs), _steps(fine, graphs), model(graphs).vector[:, 0])
+    return fine
 
 
 def _steps(model: Ponita, graphs: Graphs) -> dict[str, Tensor]:
@@ -167,6 +180,7 @@ class LayerExplorer(Explorer):
 
     def __init__(self, model: Ponita, graphs: Graphs, step: int = 0, channel: int = 0, particle: int = 0):
         self._model, self._graphs = model, graphs
+        self._fine = refined(model)
         self._layers = lru_cache(maxsize=32)(self._compute)
         names = list(self._layers(0.0).own)
         super().__init__({
@@ -178,7 +192,7 @@ class LayerExplorer(Explorer):
         })
 
     def _compute(self, degrees: Real) -> Layers:
-        return layers(self._model, self._graphs.rotate(_turn(degrees)))
+        return layers(self._model, self._graphs.rotate(_turn(degrees)), self._fine)
 
     def state(self) -> Layers:
         """The functions for the present turn of the input."""

@@ -12,7 +12,7 @@ from ponita_edu.geometry import make_grid, random_rotations
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz.architecture import architecture_alt, plot_architecture
 from ponita_edu.viz.items import Arrows, Balls, Mesh, Points
-from ponita_edu.viz.layers import READOUT, LayerExplorer, degree_shares, fine_grid, layer_scene, layers
+from ponita_edu.viz.layers import READOUT, LayerExplorer, degree_shares, fine_grid, layer_scene, layers, refined
 
 SIZE = dict(scalars_in=1, vectors_in=1, hidden=4, basis=6, layers=2)
 MODEL = Ponita(PonitaConfig(**SIZE, scalars_out=1, vectors_out=1), make_grid("icosahedron"), seed=1).double()
@@ -85,8 +85,15 @@ def test_functions_turn_along_with_input_and_grid():
 @pytest.mark.parametrize("config", [dict(space="edges", vectors_out=1), dict(), dict(vectors_out=1, level="graph"),
                                     dict(vectors_out=1, dim=2)])
 def test_networks_without_functions_to_show_are_refused(config):
-    with pytest.raises(ValueError, match="vectors_out"):
-        layers(Ponita(PonitaConfig(**SIZE, **config)), GRAPH)
+    model = Ponita(PonitaConfig(**SIZE, **config))
+    for show in (refined, lambda m: layers(m, GRAPH), lambda m: LayerExplorer(m, GRAPH)):
+        with pytest.raises(ValueError, match="vectors_out"):
+            show(model)
+
+
+def test_a_fine_copy_made_before_gives_the_same():
+    again = layers(MODEL, GRAPH, refined(MODEL))
+    assert all(torch.equal(again.fine[step], signal) for step, signal in STATE.fine.items())
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
