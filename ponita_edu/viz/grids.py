@@ -3,6 +3,7 @@
 import atexit
 import math
 import threading
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from numbers import Real
@@ -25,6 +26,7 @@ LEBEDEV = (6, 14, 26, 38, 50)
 SIZES = range(4, 61)
 DEGREES = range(2, 9)  # of the harmonics whose integration errors are listed; that of degree 1 is |mean|
 BACKGROUND = True  # whether `warm_up` works; the app's processes share what one of them has made
+PAUSE = 1.5  # s without a move after which it works
 AREAS = (0.5, 1.5)  # of cells, relative to their mean: the ends of the colour scale
 SCALE = (f"<div style='font-size:13px'>area of a cell, relative to the mean<br>{AREAS[0]} "
          f"<span style='display:inline-block;width:170px;height:11px;border:1px solid {theme.GREY};"
@@ -157,12 +159,14 @@ def repulsion_grids() -> Iterator[Grid]:
 
 @lru_cache(maxsize=1)
 def warm_up() -> threading.Thread:
-    """Make the repulsion grids of all sizes once, in the background."""
+    """Make the repulsion grids of all sizes once, in the background, while no widget is moved."""
     leaving = threading.Event()
 
     def work() -> None:
         for _ in repulsion_grids():
-            if leaving.wait(0.005):  # give way to drawing
+            while not leaving.wait(0.02) and time.monotonic() < Explorer.asked + PAUSE:
+                pass  # whoever moves something comes first
+            if leaving.is_set():
                 break
 
     def leave() -> None:  # torch at work while Python ends would end it with SIGABRT

@@ -1,6 +1,7 @@
 """What all widgets of the course share: controls, picture, numbers, explanation, errors, reset."""
 
 import html
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Real
@@ -30,6 +31,7 @@ class Explorer(widgets.VBox):
     """
 
     explanation = ""
+    asked = 0.0  # when any widget was last asked to draw, by time.monotonic
 
     def __init__(self, controls: Mapping[str, widgets.Widget]):
         if not self.explanation:
@@ -108,6 +110,7 @@ class Explorer(widgets.VBox):
 
     def redraw(self) -> None:
         """Draw the present values; called by every control."""
+        Explorer.asked = time.monotonic()
         if self._drawing:
             self._again = True
             return

@@ -242,6 +242,18 @@ def test_every_size_is_in_reach_and_made_ahead_in_the_background():
     assert set(LEBEDEV) <= set(SIZES)
 
 
+def test_no_grids_are_made_ahead_while_a_widget_is_moved(monkeypatch):
+    made = []
+    monkeypatch.setattr(grids, "repulsion_grids", lambda: (made.append(k) for k in range(5)))
+    monkeypatch.setattr(grids.Explorer, "asked", math.inf)
+    thread = grids.warm_up.__wrapped__()
+    thread.join(timeout=0.5)
+    assert thread.is_alive() and made == [0]  # it finishes what it is at
+    grids.Explorer.asked = 0.0
+    thread.join(timeout=60)
+    assert made == list(range(5))
+
+
 def test_pictures_share_the_width_of_their_place():
     widget = GridExplorer()
     for width in (548, 800, 200):
