@@ -86,7 +86,7 @@ def yardstick() -> float:
 def main() -> None:
     """Measure all widgets, write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--presses", type=int, default=20)
+    parser.add_argument("--presses", type=int, default=40)
     parser.add_argument("--only")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
