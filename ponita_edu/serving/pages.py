@@ -32,12 +32,7 @@ from ponita_edu.viz.structure_pairs import PairOfStructures
 from ponita_edu.viz.trajectories import TrajectoryViewer
 from ponita_edu.viz.widget import Explorer
 
-# One copy of plotly for a page, which the browser keeps; not five megabytes in a message for each picture.
-Picture._esm = """
-const plotly = await import(new URL("/plotly.js", location.origin)), view = plotly.FigureView.prototype;
-view._sendTraceDeltas = view._sendLayoutDelta = () => {};  // see Picture
-export default plotly.default;
-"""
+Picture.script = "/plotly.js"  # which the browser keeps; not five megabytes in a message for each picture
 CHECKPOINTS = Path(ponita_edu.__file__).parent / "assets" / "checkpoints"
 
 

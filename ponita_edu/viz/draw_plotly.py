@@ -1,12 +1,12 @@
 """A `Scene` as a plotly figure, or as the least change to one that is shown already."""
 
-import re
+from functools import lru_cache
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from traitlets import Int
+from traitlets import Int, Unicode, default
 
 from ponita_edu.quick import quick_start
 from ponita_edu.viz import shapes, theme
@@ -20,21 +20,32 @@ with quick_start():
 
 LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "fresnel": 0.0}
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
 BUNDLE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
-REPORTS = re.compile(r"_send(TraceDeltas|LayoutDelta)\(\w+\)\{")
-SCRIPT = REPORTS.sub(r"\g<0>return;", BUNDLE.read_text(encoding="utf-8"))
 
 
 class Picture(FigureWidget):
-    """Plotly's live figure, which does not tell Python what the page made of a change (a turned camera it does tell).
+    """Plotly's live figure, which hears all that Python says, however long plotly takes to load.
 
-    Plotly's script compares all that is drawn with all that was sent, and sends back what differs, which takes as long
-    as the drawing. Python needs none of it, nor the page the numbers of the changes, by which the answers are known.
+    It does not tell Python what the page made of a change (a turned camera it does tell): plotly's script compares all
+    that is drawn with all that was sent, and sends back what differs, which takes as long as the drawing. Python needs
+    none of it, nor the page the numbers of the changes, by which the answers are known.
     """
 
-    _esm = SCRIPT
+    script = ""  # where the page finds plotly; empty: Python sends it
+    _esm = (ASSETS / "picture.js").read_text(encoding="utf-8")
+    _plotly = Unicode().tag(sync=True)
     _last_trace_edit_id = Int(0)  # of Python alone: each would be a message of its own before every change
     _last_layout_edit_id = Int(0)
+
+    @default("_plotly")
+    def _library(self) -> str:
+        return self.script or _bundle()
+
+
+@lru_cache(maxsize=1)  # one text in memory for all pictures
+def _bundle() -> str:
+    return BUNDLE.read_text(encoding="utf-8")
 
 
 def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:

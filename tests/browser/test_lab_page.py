@@ -18,6 +18,24 @@ import plotly.graph_objects as go
 figure = go.FigureWidget(go.Scatter3d(x=[0, 1], y=[0, 1], z=[0, 1]))
 figure"""
 
+PICTURES = """\
+import numpy as np
+import plotly.graph_objects as go
+from ponita_edu.viz import draw_plotly
+from ponita_edu.viz.scene import Scene
+
+def balls(at):
+    return Scene("Three balls on three axes", limit=9).balls(at * np.eye(3), 0.1)
+
+display(ours := draw_plotly.widget(balls(1)), theirs := go.FigureWidget(go.Scatter(y=[1.0, 1.0])))"""
+# every large script takes longer to load than the two seconds for which anywidget waits
+LATE = """() => { window.Blob = class extends window.Blob { constructor(parts, options) {
+    const wait = String(parts[0]).length > 1e6 ? ["await new Promise(go => setTimeout(go, 4000));"] : [];
+    super([...wait, ...parts], options);
+} } }"""
+SHOWN = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
+    plot => Math.max(0, ...(plot._fullData || []).flatMap(trace => [...trace.y])))"""
+
 
 def test_slider_moves_python_and_the_page_follows(write_notebook, open_notebook):
     notebook = open_notebook(write_notebook("slider.ipynb", SLIDER))
@@ -33,6 +51,15 @@ def test_plotly_figure_is_drawn_without_internet(write_notebook, open_notebook):
     assert notebook.run_all() == []
     notebook.page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullData")
     notebook.page.wait_for_selector(".js-plotly-plot canvas")
+
+
+def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("late.ipynb", PICTURES, "balls(5).plotly(ours)\ntheirs.data[0].y = [5, 5]"))
+    notebook.page.evaluate(LATE)
+    assert notebook.run_all() == []
+    notebook.page.wait_for_function(f"() => {{ const now = ({SHOWN})(); return now.length === 2 && now[0] > 4; }}")
+    notebook.page.wait_for_timeout(1000)
+    assert notebook.page.evaluate(SHOWN)[1] < 4  # the control: plotly's own has lost it
 
 
 def test_error_in_a_cell_is_reported(write_notebook, open_notebook):

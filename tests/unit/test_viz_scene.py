@@ -212,10 +212,13 @@ def test_a_change_is_all_that_is_sent_before_it_is_drawn(monkeypatch):
     assert sent(draw_plotly.FigureWidget).index("_py2js_update") == 2  # the control
 
 
-def test_pictures_do_not_report_to_python():
-    silenced = re.compile(draw_plotly.REPORTS.pattern + "return;")
-    assert sorted(silenced.findall(draw_plotly.SCRIPT)) == ["LayoutDelta", "TraceDeltas"]
-    assert silenced.findall(draw_plotly.BUNDLE.read_text(encoding="utf-8")) == []  # the control: plotly's own does
+def test_plotlys_script_has_all_that_ours_asks_of_it():
+    theirs, ours = draw_plotly.BUNDLE.read_text(encoding="utf-8"), draw_plotly.Picture._esm
+    assert re.search(r"export\{\w+ as FigureModel,\w+ as FigureView,\w+ as default\}", theirs)
+    for report in ("_sendTraceDeltas", "_sendLayoutDelta"):
+        assert f"{report}(" in theirs and report in ours
+    changes = set(re.findall(r'on\("change:_py2js_(\w+)"', theirs))
+    assert changes == set(re.findall(r'"(\w+)"', ours.split("CHANGES = [")[1].split("]")[0])) and len(changes) == 9
 
 
 def test_update_to_another_kind_of_picture_replaces_the_traces():

@@ -1,0 +1,51 @@
+// A live picture. anywidget gives a script two seconds to be there, and loses for good what Python says to a later one.
+// Plotly, of five megabytes, can take longer on a busy machine; so this script comes first and keeps what is said until
+// plotly is there, once for all pictures of a page.
+const CHANGES = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate",
+    "removeLayoutProps", "removeTraceProps"].map((name) => `_py2js_${name}`);
+
+function plotly(script) {
+    const isAddress = script.startsWith("/");
+    globalThis.ponitaPlotly ??= import(isAddress ? new URL(script, location.origin)
+        : URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    return globalThis.ponitaPlotly.then((module) => {
+        // it would compare all it has drawn with all it was told, and report to Python what differs: as much work again
+        const view = module.FigureView.prototype;
+        view._sendTraceDeltas = view._sendLayoutDelta = () => {};
+        return module.default();
+    });
+}
+
+export default () => {
+    let whole;
+    return {
+        initialize({ model }) {
+            const early = [], acts = {};
+            let figure, told;
+            for (const name of CHANGES) {
+                model.on(`change:${name}`, () => figure || early.push([name, model.get(name)]));
+            }
+            const forPlotly = {
+                get: (name) => (told?.[0] === name ? told[1] : model.get(name)),
+                set: (name, value) => model.set(name, value),
+                save_changes: () => model.save_changes(),
+                on: (event, act) => {
+                    (acts[event] ??= []).push(act);
+                    model.on(event, act);
+                },
+            };
+            whole = plotly(model.get("_plotly")).then((made) => {
+                figure = made;
+                figure.initialize({ model: forPlotly });
+                for (told of early) {
+                    acts[`change:${told[0]}`].forEach((act) => act());
+                }
+                told = undefined;
+                return figure;
+            });
+        },
+        async render(context) {
+            return (await whole).render(context);
+        },
+    };
+};
