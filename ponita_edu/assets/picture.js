@@ -5,7 +5,7 @@ const CHANGES = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout
     "removeLayoutProps", "removeTraceProps"].map((name) => `_py2js_${name}`);
 
 function plotly(script) {
-    const isAddress = script.startsWith("/");
+    const isAddress = /^\/[\w.]+$/.test(script);
     globalThis.ponitaPlotly ??= import(isAddress ? new URL(script, location.origin)
         : URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
     return globalThis.ponitaPlotly.then((module) => {
