@@ -63,7 +63,7 @@ def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_
 
 
 def test_error_in_a_cell_is_reported(write_notebook, open_notebook):
-    """The negative control of the two tests above."""
+    """The negative control of the first two tests."""
     notebook = open_notebook(write_notebook("error.ipynb", "1 / 0"))
     errors = notebook.run_all()
     assert len(errors) == 1 and "ZeroDivisionError" in errors[0]
