@@ -4,16 +4,24 @@
 const CHANGES = ["addTraces", "deleteTraces", "moveTraces", "restyle", "relayout", "update", "animate",
     "removeLayoutProps", "removeTraceProps"].map((name) => `_py2js_${name}`);
 
-function plotly(script) {
+async function load(script) {
     const isAddress = /^\/[\w.]+$/.test(script);
-    globalThis.ponitaPlotly ??= import(isAddress ? new URL(script, location.origin)
+    const module = await import(isAddress ? new URL(script, location.origin)
         : URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
-    return globalThis.ponitaPlotly.then((module) => {
-        // it would compare all it has drawn with all it was told, and report to Python what differs: as much work again
-        const view = module.FigureView.prototype;
-        view._sendTraceDeltas = view._sendLayoutDelta = () => {};
-        return module.default();
-    });
+    // it would compare all it has drawn with all it was told, and report to Python what differs: as much work again
+    const view = module.FigureView.prototype;
+    view._sendTraceDeltas = view._sendLayoutDelta = () => {};
+    return module.default;
+}
+
+async function plotly(script) {
+    globalThis.ponitaPlotly ??= load(script);
+    try {
+        return (await globalThis.ponitaPlotly)();
+    } catch (error) {
+        globalThis.ponitaPlotly = undefined;  // the next picture tries again
+        throw error;
+    }
 }
 
 export default () => {
