@@ -32,9 +32,10 @@ from ponita_edu.geometry import (
 )
 
 F64 = torch.float64
+SLOW = [HealthCheck.too_slow]  # a busy machine is no fault of the examples
 settings.register_profile("quick", max_examples=200, deadline=None, derandomize=True, database=None,
-                          suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("nightly", max_examples=10_000, deadline=None, print_blob=True)
+                          suppress_health_check=SLOW)
+settings.register_profile("nightly", max_examples=10_000, deadline=None, print_blob=True, suppress_health_check=SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 numbers = st.floats(-100, 100, allow_subnormal=False)
