@@ -77,7 +77,7 @@ def draw(scene, figure: BaseFigure | None = None) -> BaseFigure:
 
 
 def widget(scene) -> Picture:
-    """A live figure of the scene, whole from the start: later messages are lost on a page slow to load plotly."""
+    """A live figure of the scene, whole from the start: the page draws it once."""
     traces = _all_traces(scene)
     figure = Picture(data=traces, layout=_layout(scene))
     # one pixel for one of the page: plotly's four take a machine without a graphics card twice as long

@@ -167,8 +167,7 @@ class LayerExplorer(Explorer):
     Args:
         model: a network on the bundle over R³ with vectors out.
         graphs: one graph; charges first among its scalars, velocities first among its vectors.
-        step, channel, particle: where to begin. Set before the picture is made, because a page that is still loading
-            plotly would lose a later change.
+        step, channel, particle: where to begin.
     """
 
     explanation = ("Colour on the sphere: the number that the network holds for each direction at one particle, after "
