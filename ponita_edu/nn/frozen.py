@@ -30,7 +30,7 @@ class FrozenField(ForceField):
 
     The nodes' part of the network is computed as ever. Energy and forces belong together exactly: the forces are the
     gradient of the tabulated energy. ``field_with_tables`` also says how far that is from the field itself. For a
-    single molecule and no training; how much time it saves is in results/tables.json (at 21 atoms a sixth to a third:
+    single molecule and no training; how much time it saves is in results/tables.json (at 21 atoms at most a third:
     sixteen rows of a table with all kernels are about as much work as the small network, and the nodes' part stays).
 
     Args:
