@@ -14,16 +14,6 @@ async function load(script) {
     return module.default;
 }
 
-async function plotly(script) {
-    globalThis.ponitaPlotly ??= load(script);
-    try {
-        return (await globalThis.ponitaPlotly)();
-    } catch (error) {
-        globalThis.ponitaPlotly = undefined;  // the next picture tries again
-        throw error;
-    }
-}
-
 export default () => {
     let whole;
     return {
@@ -42,8 +32,9 @@ export default () => {
                     model.on(event, act);
                 },
             };
-            whole = plotly(model.get("_plotly")).then((made) => {
-                figure = made;
+            globalThis.ponitaPlotly ??= load(model.get("_plotly"));
+            whole = globalThis.ponitaPlotly.then((make) => {
+                figure = make();
                 figure.initialize({ model: forPlotly });
                 for (told of early) {
                     acts[`change:${told[0]}`].forEach((act) => act());
