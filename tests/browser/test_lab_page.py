@@ -14,20 +14,18 @@ slider.observe(lambda change: setattr(answer, "value", str(change.new**2)), "val
 widgets.VBox([slider, answer])"""
 
 FIGURE = """\
-import plotly.graph_objects as go
-figure = go.FigureWidget(go.Scatter3d(x=[0, 1], y=[0, 1], z=[0, 1]))
-figure"""
-
-PICTURES = """\
 import numpy as np
-import plotly.graph_objects as go
 from ponita_edu.viz import draw_plotly
 from ponita_edu.viz.scene import Scene
 
 def balls(at):
     return Scene("Three balls on three axes", limit=9).balls(at * np.eye(3), 0.1)
 
-display(ours := draw_plotly.widget(balls(1)), theirs := go.FigureWidget(go.Scatter(y=[1.0, 1.0])))"""
+display(ours := draw_plotly.widget(balls(1)))"""
+
+CONTROL = """\
+import plotly.graph_objects as go
+display(theirs := go.FigureWidget(go.Scatter(y=[1.0, 1.0])))"""
 # every large script takes longer to load than the two seconds for which anywidget waits
 LATE = """() => { window.Blob = class extends window.Blob { constructor(parts, options) {
     const wait = String(parts[0]).length > 1e6 ? ["await new Promise(go => setTimeout(go, 4000));"] : [];
@@ -54,7 +52,8 @@ def test_plotly_figure_is_drawn_without_internet(write_notebook, open_notebook):
 
 
 def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_notebook):
-    notebook = open_notebook(write_notebook("late.ipynb", PICTURES, "balls(5).plotly(ours)\ntheirs.data[0].y = [5, 5]"))
+    notebook = open_notebook(write_notebook("late.ipynb", FIGURE, CONTROL,
+                                            "balls(5).plotly(ours)\ntheirs.data[0].y = [5, 5]"))
     notebook.page.evaluate(LATE)
     assert notebook.run_all() == []
     notebook.page.wait_for_function(f"() => {{ const now = ({SHOWN})(); return now.length === 2 && now[0] > 4; }}")
