@@ -179,12 +179,16 @@ def _permutes_inputs(rng):
     own = grid.symmetries()[0][torch.randperm(24, generator=rng)[:8]]
     heavy = int(torch.randint(3, (1,), generator=rng))
     weights = torch.where(grid.points[:, heavy].abs() > 0.5, 0.3, 0.1).to(torch.float64)  # one axis counts more
-    quarter = axis_angle(torch.eye(3, dtype=torch.float64)[heavy], torch.tensor(math.pi / 2, dtype=torch.float64))
-    degree = axis_angle(normal(rng, 3), torch.tensor(math.radians(1), dtype=torch.float64))
-    half = axis_angle(torch.eye(3, dtype=torch.float64)[heavy], torch.tensor(0.7, dtype=torch.float64))
-    # 0.6 rad from a symmetry some point misses by 0.48 or more: no random rotation lies within a tolerance's reach
-    far = axis_angle(normal(rng, 3), torch.tensor(0.6, dtype=torch.float64)) @ own[0]
-    return grid.points, weights / weights.sum(), torch.cat((own, torch.stack((quarter, degree @ quarter, half, far))))
+    axis = torch.eye(3, dtype=torch.float64)[heavy]
+    quarter = _turn(axis, math.pi / 2)
+    # The last two leave some point 0.48 or more from every other, so that all tolerances between the one degree and
+    # that give the same answers, whichever the reader chose.
+    others = _turn(normal(rng, 3), math.radians(1)) @ quarter, _turn(axis, 0.7), _turn(normal(rng, 3), 0.6) @ own[0]
+    return grid.points, weights / weights.sum(), torch.cat((own, torch.stack((quarter, *others))))
+
+
+def _turn(axis, angle):
+    return axis_angle(axis, torch.tensor(angle, dtype=torch.float64))
 
 
 def _permutes(points, weights, rotations):

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("PONITA_EDU_SCREENSHOTS") == "1" else None
 SIZE = {"width": 1280, "height": 800}
-SECONDS = 900  # the longest that a notebook may take; 09 trains three networks, and some machines are slow
+SECONDS = 400  # the longest that a notebook may take on a busy machine; 09 trains three networks
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
