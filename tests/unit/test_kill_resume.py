@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,47 +97,55 @@ def test_a_log_that_cannot_be_written_is_reported_and_training_goes_on(tmp_path,
     assert "could not be written (No space left on device); training goes on" in capsys.readouterr().err
 
 
-# `ponita-edu` of which one process kills itself before a step: DOOM="rank step"
+# `ponita-edu` in two processes with the environment that torchrun gives, of which one may kill itself before a step.
+# Both are forks of this one, since the imports take ten times as long as the training.
 DOOMED = """
-import os, signal, sys
-from ponita_edu import cli
-from ponita_edu.tasks import training
+import json, os, signal, sys
+import lightning_fabric, torch.utils.tensorboard
+from ponita_edu import cli, lab
+from ponita_edu.tasks import nbody, run, training
 
-step = training.Run.train_step
+step, told = training.Run.train_step, []
+for out, rank_and_step, argv in json.load(sys.stdin):
+    children, port = [], str(lab.free_port(0))
+    for rank in "01":
+        children.append(os.fork())
+        if children[-1] == 0:
+            def watched(run):
+                if f"{rank} {run.state.step}" == rank_and_step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                step(run)
 
-def watched(run):
-    if f"{os.environ.get('LOCAL_RANK', '0')} {run.state.step}" == os.environ["DOOM"]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    step(run)
-
-training.Run.train_step = watched
-sys.exit(cli.main(sys.argv[1:]))
+            os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+            os.dup2(os.open(f"{out}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+            os.dup2(2, 1)
+            training.Run.train_step = watched
+            sys.exit(cli.main(argv))
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    told.append([codes, [open(f"{out}.{rank}").read() for rank in "01"], max(os.listdir(f"{out}/checkpoints"))])
+json.dump(told, sys.stdout)
 """
 
 
 @pytest.mark.slow
 def test_a_killed_process_ends_the_other_with_a_sentence_and_the_run_goes_on_to_the_same_weights(tmp_path):
     """Two processes over gloo, which save every ten steps; first the second one dies, then the first."""
-    script = tmp_path / "doomed.py"
-    script.write_text(DOOMED)
     settings = {"data.train": 24, "data.val": 8, "data.test": 8, "model.hidden": 8, "model.layers": 2, "model.basis": 8,
                 "model.grid": "octahedron", "train.epochs": 7, "train.batch_size": 4, "train.devices": 2,
                 "train.strategy": "ddp", "train.accelerator": "cpu", "train.checkpoint_minutes": 0,
                 "train.max_minutes": "none"}
-
-    def go(name, doom):
-        command = [sys.executable, script, "train", "nbody", "--out", tmp_path / name,
-                   *(f"--{k}={v}" for k, v in settings.items())]
-        # all processes hold the pipes, so a return means that none of them hangs
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900,
-                              env=os.environ | {"OMP_NUM_THREADS": "1", "DOOM": doom})
-        return done.returncode, done.stderr, sorted(p.name for p in (tmp_path / name / "checkpoints").iterdir())[-1]
-
-    assert go("whole", "none")[0] == 0
-    sentence = "of 2 ends, because another one was killed or failed. Repeat the command; it goes on from its newest"
-    code, err, newest = go("cut", "1 25")
-    assert code != 0 and f"process 0 {sentence}" in err and "Traceback" not in err and newest == "step-000000020"
-    code, err, newest = go("cut", "0 35")
-    assert code != 0 and f"process 1 {sentence}" in err and "Traceback" not in err and newest == "step-000000030"
-    code, err, newest = go("cut", "none")
-    assert code == 0 and newest == "step-000000042" and weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    runs = [(out := str(tmp_path / name), doom, ["train", "nbody", "--out", out, *(f"--{k}={v}" for k, v in
+                                                                                  settings.items())])
+            for name, doom in (("whole", ""), ("cut", "1 25"), ("cut", "0 35"), ("cut", ""))]
+    # a return means that no process hangs
+    done = subprocess.run([sys.executable, "-c", DOOMED], input=json.dumps(runs), capture_output=True, text=True,
+                          timeout=900, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    whole, second, first, rest = json.loads(done.stdout)
+    assert whole[0] == rest[0] == [0, 0] and whole[2] == rest[2] == "step-000000042"
+    for (codes, said, newest), dead, step in ((second, 1, 20), (first, 0, 30)):
+        left = said[1 - dead]
+        assert codes[dead] == -signal.SIGKILL and codes[1 - dead] > 0 and newest == f"step-{step:09}"
+        assert f"process {1 - dead} of 2 ends, because another one was killed or failed. Repeat the command; it goes " \
+               "on from its newest" in left and "Traceback" not in left
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
