@@ -51,7 +51,8 @@ def prepare(source: Path) -> list[str]:
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
         copy_linked(path.read_text(encoding="utf-8"), path.parent, source)
-    shutil.copy(Path(plotly.__file__).parent / "package_data" / "plotly.min.js", static)
+    for script in (Path(plotly.__file__).parent / "package_data" / "plotly.min.js", ASSETS / "rest.js"):
+        shutil.copy(script, static)
     sources = {"library": LIBRARY, "viewer": ASSETS / "viewer.js"}
     files = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
     (static / "3dmol.js").write_text(f"globalThis.ponitaFiles = {json.dumps(files)};\n", encoding="utf-8")

@@ -34,8 +34,7 @@ notebooks() {
     "$python" -m pytest --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks -n 2 --dist loadfile -q
 }
 
-# three workers: each waits for its browser and its kernels half of the time
-browser() { has_tests tests/browser || { none; return; }; "$python" -m pytest tests/browser -n 3 --dist loadgroup -q; }
+browser() { has_tests tests/browser || { none; return; }; "$python" -m pytest tests/browser -n 2 --dist loadgroup -q; }
 
 none() { echo "no test files in this stage yet"; }
 

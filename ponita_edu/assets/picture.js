@@ -21,7 +21,10 @@ export default () => {
             const early = [], acts = {};
             let figure, told;
             for (const name of CHANGES) {
-                model.on(`change:${name}`, () => figure || early.push([name, model.get(name)]));
+                model.on(`change:${name}`, () => {
+                    globalThis.ponitaWake();
+                    figure || early.push([name, model.get(name)]);
+                });
             }
             const forPlotly = {
                 get: (name) => (told?.[0] === name ? told[1] : model.get(name)),
@@ -44,7 +47,9 @@ export default () => {
             });
         },
         async render(context) {
-            return (await whole).render(context);
+            const end = await (await whole).render(context);
+            globalThis.ponitaWake();
+            return end;
         },
     };
 };

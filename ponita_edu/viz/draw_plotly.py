@@ -21,6 +21,7 @@ with quick_start():
 LIGHT = {"ambient": 0.62, "diffuse": 0.55, "specular": 0.12, "roughness": 0.6, "fresnel": 0.0}
 LIGHT_FROM = {"x": 2000, "y": 500, "z": 3000}
 BUNDLE = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
 class Picture(FigureWidget):
@@ -32,7 +33,7 @@ class Picture(FigureWidget):
     """
 
     script = ""  # where the page finds plotly; empty: Python sends it
-    _esm = (Path(__file__).resolve().parents[1] / "assets" / "picture.js").read_text(encoding="utf-8")
+    _esm = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("rest.js", "picture.js"))
     _plotly = Unicode().tag(sync=True)
     _last_trace_edit_id = Int(0)  # of Python alone: each would be a message of its own before every change
     _last_layout_edit_id = Int(0)

@@ -238,11 +238,15 @@ def new_page(browser, server):
 
     def open_one(name: str) -> NotebookPage:
         notebook = NotebookPage(browser.new_context(viewport=SIZE).new_page(), base, name)
-        notebook.page.set_default_timeout(60_000)
-        notebook.page.goto(f"{base}/lab/tree/notebooks/{name}?token={token}&reset")
-        notebook.page.wait_for_function("() => window.jupyterapp")
-        notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        notebook.page.evaluate(WITHIN, [READY, 60])
+        try:
+            notebook.page.set_default_timeout(60_000)
+            notebook.page.goto(f"{base}/lab/tree/notebooks/{name}?token={token}&reset")
+            notebook.page.wait_for_function("() => window.jupyterapp")
+            notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
+            notebook.page.evaluate(WITHIN, [READY, 60])
+        except BaseException:  # a page that nobody closes would slow the rest
+            close(notebook, server)
+            raise
         return notebook
 
     return open_one

@@ -34,6 +34,25 @@ LATE = """() => { window.Blob = class extends window.Blob { constructor(parts, o
 SHOWN = """() => [...document.querySelectorAll('.js-plotly-plot')].map(
     plot => Math.max(0, ...(plot._fullData || []).flatMap(trace => [...trace.y])))"""
 
+CHANGES = """\
+import itertools, threading, time
+
+def change():
+    for k in itertools.count():
+        balls(1 + k % 5).plotly(ours)
+        time.sleep(0.2)
+
+threading.Thread(target=change, daemon=True).start()"""
+# how often plotly asks, in two seconds, whether its scene must be drawn
+ASKED = """async () => {
+    const camera = document.querySelector('.js-plotly-plot')._fullLayout.scene._scene.glplot.camera, tick = camera.tick;
+    let asked = 0;
+    camera.tick = (...time) => { asked += 1; return tick.apply(camera, time); };
+    await new Promise(go => setTimeout(go, 2000));
+    camera.tick = tick;
+    return asked;
+}"""
+
 
 def test_slider_moves_python_and_the_page_follows(write_notebook, open_notebook):
     notebook = open_notebook(write_notebook("slider.ipynb", SLIDER))
@@ -59,6 +78,19 @@ def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_
     notebook.page.wait_for_function(f"() => {{ const now = ({SHOWN})(); return now.length === 2 && now[0] > 4; }}")
     notebook.page.wait_for_timeout(1000)
     assert notebook.page.evaluate(SHOWN)[1] < 4  # the control: plotly's own has lost it
+
+
+def test_a_picture_at_rest_leaves_the_processor_alone(write_notebook, open_notebook):
+    still = open_notebook(write_notebook("still.ipynb", FIGURE))
+    moved = open_notebook(write_notebook("moved.ipynb", FIGURE, CHANGES))
+    for notebook in (still, moved):
+        assert notebook.run_all() == []
+        notebook.page.wait_for_selector(".js-plotly-plot canvas")
+        notebook.page.wait_for_timeout(2000)
+    assert 1 <= still.page.evaluate(ASKED) <= 11  # five times a second
+    assert moved.page.evaluate(ASKED) > 20  # Python changes it
+    still.page.evaluate("() => setInterval(() => dispatchEvent(new Event('pointermove')), 200)")
+    assert still.page.evaluate(ASKED) > 20  # the control: a hand moves
 
 
 def test_error_in_a_cell_is_reported(write_notebook, open_notebook):

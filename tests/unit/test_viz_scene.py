@@ -213,6 +213,9 @@ def test_plotlys_script_has_all_that_ours_asks_of_it():
         assert f"{report}(" in theirs and report in ours
     changes = set(re.findall(r'on\("change:_py2js_(\w+)"', theirs))
     assert changes == set(re.findall(r'"(\w+)"', ours.split("CHANGES = [")[1].split("]")[0])) and len(changes) == 9
+    question = re.search(r"known\.set\(act, /(.+?)/\.test", ours)[1]
+    for script in (theirs, (draw_plotly.BUNDLE.parent / "plotly.min.js").read_text(encoding="utf-8")):
+        assert len(re.findall(question, script)) == 1  # in the loop of a 3D scene, and nowhere else
 
 
 def test_update_to_another_kind_of_picture_replaces_the_traces():

@@ -14,6 +14,7 @@
     globalThis.ponitaWidgets = {}; // filled by widgets/*.js
 
     async function plotly(box, { pictures }) {
+        await load("rest.js");
         await load("plotly.min.js");
         for (const { data, layout } of pictures) {
             const place = document.createElement("div");
@@ -22,6 +23,7 @@
             await Plotly.newPlot(place, data, { ...layout, height, autosize: true },
                 { responsive: true, displaylogo: false });
         }
+        globalThis.ponitaWake();
         box.dataset.state = "drawn"; // the viewer of molecules says so itself
     }
 
