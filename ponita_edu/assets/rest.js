@@ -1,6 +1,6 @@
-// Plotly's 3D scenes ask in every frame whether there is something to draw, and that is a third of a slow core for a
-// picture that stands still. With this script they ask in every frame for a second after `ponitaWake()` (which comes
-// with every movement of a hand, too), and five times a second else.
+// Plotly's 3D scenes ask in every frame whether there is something to draw, and a picture that stands still keeps a
+// processor busy. With this script they ask in every frame for a second after `ponitaWake()`, which comes with every
+// movement of a hand, too, and else five times a second.
 globalThis.ponitaWake ??= (() => {
     const AWAKE = 1000, NAP = 200; // ms
     const inNextFrame = globalThis.requestAnimationFrame.bind(globalThis);
