@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,9 +253,7 @@ def test_update_of_thirty_traces_passes_by_plotlys_own():
             sys.setprofile(None)
         return count
 
-    import plotly
-
-    inside, moved = str(Path(plotly.__file__).parent), scene(0.1)
+    inside, moved = str(draw_plotly.BUNDLE.parents[1]), scene(0.1)
     figure, traces = draw_plotly.widget(scene(0)), [trace.to_plotly_json() for trace in moved.plotly().data]
     ours, plotlys = calls(lambda: moved.plotly(figure)), calls(lambda: figure.update(data=traces))
     assert 0 < ours < plotlys / 20
