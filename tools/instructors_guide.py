@@ -8,12 +8,13 @@ import argparse
 import importlib.util
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import nbformat
 
 from ponita_edu.course import check
-from ponita_edu.course.cells import exercises
+from ponita_edu.course.cells import Exercise, exercises
 from ponita_edu.course.verdict import DIFFERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,26 +24,44 @@ PLAIN = ("it raised", "it returns the wrong type", "it has the wrong", "it holds
 
 
 def wrong_answers(folder: Path = WRONG) -> dict[str, list]:
-    """check -> [(words of the verdict, answer)], of all files of the folder."""
+    """check -> [(words of the verdict, answer)], of all files of the folder.
+
+    Raises: ValueError if two files hold answers to the same check.
+    """
     found = {}
     for path in sorted(folder.glob("nb*.py")):
         spec = importlib.util.spec_from_file_location(f"wrong_{path.stem}", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        if twice := found.keys() & module.WRONG.keys():
+            raise ValueError(f"{path.name} must hold no check of another file, but has {', '.join(sorted(twice))}.")
         found |= module.WRONG
     return found
 
 
-def mistakes(name: str, wrong: dict[str, list]) -> list[str]:
-    """What the check says of each wrong answer, once each; nothing that any exercise could be told (shape, type)."""
-    judge = getattr(check, name)
-    seeded = [(answer, {"seed": 0} if callable(answer) else {}) for _, answer in wrong[name]]
-    causes = dict.fromkeys(judge(answer, **seed).cause for answer, seed in seeded)
-    return [cause for cause in causes if cause != DIFFERS and not cause.startswith(PLAIN)]
+def named(causes: Iterable[str]) -> str:
+    """A guide's cell: these causes once each, without those that any exercise could be told (shape, type)."""
+    kept = [cause for cause in dict.fromkeys(causes) if cause != DIFFERS and not cause.startswith(PLAIN)]
+    return "; ".join(kept).replace("|", "\\|")
 
 
-def section(path: Path, wrong: dict[str, list]) -> str:
-    """What the guide says of one notebook."""
+def mistakes() -> dict[str, str]:
+    """check -> what it says of its wrong answers, which takes half a minute for all."""
+
+    def causes(name: str, answers: list) -> Iterator[str]:
+        for _, answer in answers:
+            yield getattr(check, name)(answer, **({"seed": 0} if callable(answer) else {})).cause
+
+    return {name: named(causes(name, answers)) for name, answers in wrong_answers().items()}
+
+
+def mistakes_in(text: str) -> dict[str, str]:
+    """Exercise's number -> what the guide says now that its check names."""
+    return dict(re.findall(r"^\| (\d\d\.\d) .+? \| \d+ \| \d+ \| (.*) \|$", text, re.MULTILINE))
+
+
+def section(path: Path, told: Callable[[Exercise], str]) -> str:
+    """What the guide says of one notebook; ``told`` gives the mistakes of an exercise."""
     notebook = nbformat.read(path, as_version=4)
     question = notebook.cells[0].source.splitlines()[0].split("·")[1].strip()
     card = " ".join(re.sub(r"^> ?", "", line) for line in notebook.cells[1].source.splitlines())
@@ -55,15 +74,13 @@ def section(path: Path, wrong: dict[str, list]) -> str:
     if found:
         lines += ["", "| exercise | minutes | points | the check names these mistakes |", "|---|---|---|---|"]
     for e in found:
-        named = "; ".join(mistakes(e.name, wrong)).replace("|", "\\|")
-        lines.append(f"| {e.number} {e.title} | {e.minutes} | {e.points} | {named} |")
+        lines.append(f"| {e.number} {e.title} | {e.minutes} | {e.points} | {told(e)} |")
     return "\n".join(lines)
 
 
-def sections() -> dict[Path, str]:
-    """All generated parts, as they are now: every check judges its wrong answers, which takes half a minute."""
-    wrong = wrong_answers()
-    return {path: section(path, wrong) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+def sections(told: Callable[[Exercise], str]) -> dict[Path, str]:
+    """All generated parts, as they are now."""
+    return {path: section(path, told) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 
 
 def filled(text: str, parts: dict[Path, str]) -> str:
@@ -86,7 +103,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the guide is out of date")
     args = parser.parse_args(argv)
     text = GUIDE.read_text()
-    new = filled(text, sections())
+    now = mistakes()
+    new = filled(text, sections(lambda e: now[e.name]))
     if args.check:
         print("up to date" if new == text else f"out of date: run python {Path(sys.argv[0])}")
         return int(new != text)

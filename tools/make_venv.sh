@@ -46,7 +46,8 @@ if [ $# -gt 0 ]; then
     for requirement in "$@"; do pip install "$requirement"; done
 else
     echo "Installing the packages of requirements.lock (a few minutes the first time)"
-    pip install -r requirements.lock
+    # --no-compile: a third of the time went to bytecode of 18,000 files; Python makes it of those that are imported
+    pip install --no-compile -r requirements.lock
     # setuptools is pinned in the lock, so nothing is downloaded to build our own package
     pip install --no-deps --no-build-isolation -e .
 fi

@@ -1,5 +1,6 @@
 """The app in a browser, as a class uses it, and as someone who wants more than a class should get."""
 
+import contextlib
 import json
 import secrets
 import urllib.error
@@ -86,9 +87,9 @@ def site(tmp_path_factory):
         lab.stop(process)
 
 
-@pytest.fixture
-def open_page(browser, site):
-    """``open_page(name)``: a page of the app, drawn; checked and closed at the end of the test."""
+@contextlib.contextmanager
+def pages(browser, site):
+    """``open(name)``: a page of the app, drawn; checked and closed at the end."""
     opened = []
 
     def open_one(name: str, size: dict = SIZE) -> AppPage:
@@ -104,6 +105,20 @@ def open_page(browser, site):
     for page in opened:
         page.page.context.close()
         page.check()
+
+
+@pytest.fixture
+def open_page(browser, site):
+    """Pages of one test."""
+    with pages(browser, site) as open_one:
+        yield open_one
+
+
+@pytest.fixture(scope="module")
+def visitor(browser, site):
+    """One page, whose kernel may be attacked but not harmed."""
+    with pages(browser, site) as open_one:
+        yield open_one("pairs")
 
 
 def ask(site, path: str, method: str = "GET", token: str | None = None) -> int:
@@ -212,10 +227,9 @@ def test_what_is_served_is_served(site):
     ("POST", "/api/kernels/KERNEL/restart"), ("POST", "/api/kernels/KERNEL/interrupt"),
     ("DELETE", "/api/kernels/KERNEL"),
 ])
-def test_no_kernel_is_started_or_changed_by_request(open_page, site, method, path):
-    page = open_page("pairs")
-    assert ask(site, path.replace("KERNEL", page.kernel), method) in (403, 404, 405)
-    assert ask(site, f"/api/kernels/{page.kernel}") == 200
+def test_no_kernel_is_started_or_changed_by_request(visitor, site, method, path):
+    assert ask(site, path.replace("KERNEL", visitor.kernel), method) in (403, 404, 405)
+    assert ask(site, f"/api/kernels/{visitor.kernel}") == 200
 
 
 def test_without_the_token_there_is_a_login_and_nothing_else(site):
@@ -231,11 +245,11 @@ def message(kind: str, channel: str, **content) -> bytes:
     return base.serialize_msg_to_ws_v1([json.dumps(part).encode() for part in (header, {}, {}, content)], channel)
 
 
-def test_visitors_code_is_not_run(open_page, site, tmp_path):
-    page, target = open_page("pairs"), tmp_path / "was_here"
+def test_visitors_code_is_not_run(visitor, site, tmp_path):
+    target = tmp_path / "was_here"
     code = {"code": f"open({str(target)!r}, 'w')", "silent": False, "store_history": False, "allow_stdin": False,
             "user_expressions": {"x": f"open({str(target)!r}, 'w')"}}
-    address = f"{site[0].replace('http', 'ws')}/api/kernels/{page.kernel}/channels?session_id=s&token={site[1]}"
+    address = f"{site[0].replace('http', 'ws')}/api/kernels/{visitor.kernel}/channels?session_id=s&token={site[1]}"
     with client.connect(address, max_size=None, subprotocols=["v1.kernel.websocket.jupyter.org"]) as socket:
         for channel in ("shell", "control"):
             socket.send(message("execute_request", channel, **code))

@@ -20,19 +20,11 @@ ALL = [pytest.param(book, e, id=f"{e.number}-{e.name}") for book in BOOKS for e 
 STARTED = sorted({param.values[0] for param in ALL})
 
 
-def wrong_answers() -> dict[str, list]:
-    """check -> [(words that the verdict must hold, answer)], from wrong_answers/nb01.py, …"""
-    found = {}
-    for path in sorted((HERE / "wrong_answers").glob("nb*.py")):
-        spec = importlib.util.spec_from_file_location(f"wrong_{path.stem}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        assert not found.keys() & module.WRONG.keys()
-        found |= module.WRONG
-    return found
-
-
-WRONG = wrong_answers()
+SPEC = importlib.util.spec_from_file_location("instructors_guide", HERE.parents[1] / "tools" / "instructors_guide.py")
+guide = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(guide)
+WRONG = guide.wrong_answers()
+IN_GUIDE = guide.mistakes_in(guide.GUIDE.read_text())
 
 
 def bound(node) -> set[str]:
@@ -97,14 +89,15 @@ def test_solution_is_right(book, e, seed):
 
 @pytest.mark.parametrize("book, e", ALL)
 def test_wrong_answers_are_named(book, e):
-    causes = set()
+    causes = []
     for words, answer in WRONG[e.name]:
         verdict = getattr(check, e.name)(answer)
         assert not verdict.passed and verdict.attempted
         assert repr(verdict).startswith("wrong, because ") and "\n" not in repr(verdict)
         assert words in repr(verdict), f"{words!r} is not in: {verdict}"
-        causes.add(verdict.cause)
-    assert len(causes - {DIFFERS}) >= 3, causes
+        causes.append(verdict.cause)
+    assert len(set(causes) - {DIFFERS}) >= 3, causes
+    assert guide.named(causes) == IN_GUIDE[e.number], "run python tools/instructors_guide.py"
 
 
 @pytest.mark.parametrize("book", STARTED)

@@ -1,4 +1,4 @@
-"""The instructor's guide says what the notebooks and their checks say now."""
+"""The instructor's guide says what the notebooks say now. What it says of the checks: test_exercises."""
 
 import importlib.util
 import re
@@ -22,7 +22,9 @@ PARTS = {part[:2]: part for part in re.split(r"^## (?=\d\d · )", GUIDE, flags=r
 
 @pytest.fixture(scope="module")
 def sections():
-    return tool.sections()
+    """Generated anew, but for the mistakes, which test_exercises compares with what the checks say."""
+    told = tool.mistakes_in(GUIDE)
+    return tool.sections(lambda e: told[e.number])
 
 
 def test_generated_parts_are_up_to_date(sections):
@@ -36,11 +38,17 @@ def test_stale_guide_is_noticed(sections):
         tool.filled(GUIDE.replace("<!-- 02 -->", ""), sections)
 
 
-def test_mistakes_are_those_that_the_check_names():
+def test_mistakes_are_those_that_the_check_names(monkeypatch):
     wrong = {"move": [("inverse", lambda R, b, P: P @ R + b), ("type", lambda R, b, P: 0),
                       ("other", lambda R, b, P: P * P), ("again", lambda R, b, P: P @ R + b)]}
-    assert tool.mistakes("move", wrong) == ["R acts on columns, and here on rows: this is the inverse rotation"]
+    monkeypatch.setattr(tool, "wrong_answers", lambda: wrong)
+    assert tool.mistakes() == {"move": "R acts on columns, and here on rows: this is the inverse rotation"}
     assert DIFFERS not in GUIDE
+
+
+def test_mistakes_of_the_guide_are_found():
+    row = "| 01.1 move a cloud | 5 | 2 | it is \\|x\\|; it is late |\n| 1 | 2 |\n"
+    assert tool.mistakes_in(row) == {"01.1": "it is \\|x\\|; it is late"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
