@@ -1,10 +1,15 @@
-"""What every test gets: exact float32 products, and a data folder that starts empty."""
+"""What every test gets: exact float32 products, shapes checked anew, and a data folder that starts empty."""
 
+import first_calls
 import pytest
 import torch
 
 # TF32 would be mistaken for broken equivariance
 torch.set_float32_matmul_precision("highest")
+
+
+def pytest_runtest_setup():
+    first_calls.calls.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

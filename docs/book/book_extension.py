@@ -12,6 +12,7 @@ UNKNOWN = [(re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])"), ""), (re.compile(r"\\do
 KEPT = re.compile(r"(:\w+:`[^`]+`|``.+?``|`[^`]+`|\*\*[^*]+\*\*|(?<!\w)\*\w+\*(?!\w)|^\s*\* )")
 SPECIAL = re.compile(r"([\\*|]|_(?!\w))")
 LABEL = re.compile(r"(Args|Returns|Raises|Sources?): (?=\S)")  # in one line, which napoleon does not know
+CONTENTS: dict[tuple, str] = {}  # of pages of source code, by depth and options
 ARGUMENTS = re.compile(r"<dl>\s*(?:<dd>.*?</dd>\s*)+</dl>", re.DOTALL)
 
 
@@ -59,8 +60,23 @@ def accessible(app: Sphinx, page: str, template: str, context: dict, tree: objec
         context["body"] = ARGUMENTS.sub(lambda rows: re.sub("<(/?)d[ld]>", r"<\1span>", rows[0]), context["body"])
 
 
+def contents_once(app: Sphinx, page: str, template: str, context: dict, tree: object) -> None:
+    """Pages of source code are in no table of contents, so that all of one depth show the same one: made once."""
+    make, depth = context["toctree"], page.count("/")
+
+    def kept(**how: object) -> str:
+        key = depth, *how.items()
+        if key not in CONTENTS:
+            CONTENTS[key] = make(**how)
+        return CONTENTS[key]
+
+    if page.startswith("_modules/"):
+        context["toctree"] = kept
+
+
 def setup(app: Sphinx) -> dict:
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon, at 500
+    app.connect("html-page-context", contents_once, priority=400)  # before furo, at 500
     app.connect("html-page-context", accessible, priority=900)  # after furo
     return {"parallel_read_safe": True}

@@ -1,8 +1,9 @@
 """A real browser on a real JupyterLab.
 
 `open_notebook("NAME.ipynb")` gives a page whose cells a test can run; the test fails if the page asked for anything
-outside this machine or reported an error. `ran` is every notebook of the course in turn, run from top to bottom once
-for all tests that take it. With PONITA_EDU_SCREENSHOTS=1 in the environment, `screenshot` writes to docs/screenshots.
+outside this machine or reported an error. `ran` is every notebook of the course in turn, all in one JupyterLab, run
+from top to bottom once for all tests that take it. With PONITA_EDU_SCREENSHOTS=1 in the environment, `screenshot`
+writes to docs/screenshots.
 """
 
 import io
@@ -39,6 +40,12 @@ READY = """async () => {
     await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
 }"""
+OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
+# without asking whether to save what cells changed
+CLOSE = """async () => { for (const panel of [...jupyterapp.shell.widgets('main')]) {
+    if (panel.sessionContext) await panel.sessionContext.shutdown();
+    panel.dispose();
+} }"""
 RUN_ALL = "() => jupyterapp.commands.execute('notebook:run-all-cells')"
 # a promise that never settles would hang the tests for good
 WITHIN = """([code, seconds]) => Promise.race([
@@ -280,15 +287,31 @@ def open_notebook(new_page, server):
         notebook.check()
 
 
+@pytest.fixture(scope="session")
+def laboratory(browser, server):
+    """A JupyterLab in which one notebook after another is opened: loading it takes as long as running many of them."""
+    base, token = server
+    page = browser.new_context(viewport=SIZE).new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{base}/lab?token={token}&reset")
+    page.wait_for_function("() => window.jupyterapp")
+    page.evaluate(WITHIN, ["() => jupyterapp.restored.then(() => null)", 60])
+    page.evaluate(WITHIN, [CLOSE, 60])  # the launcher
+    yield page
+    page.context.close()
+
+
 # the group keeps the tests of a notebook in one worker, in whose browser it is open
 @pytest.fixture(scope="session", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in NOTEBOOKS])
-def ran(request, new_page, server):
+def ran(request, laboratory, server):
     """Each notebook of the course, all cells run; pytest groups the tests so that each is opened once."""
-    notebook = new_page(request.param)
+    notebook = NotebookPage(laboratory, server[0], request.param)
     try:
+        laboratory.evaluate(OPEN, f"notebooks/{request.param}")
+        laboratory.evaluate(WITHIN, [READY, 60])
         notebook.stored_pictures = notebook.page.locator(".jp-OutputArea-output img").evaluate_all(
             "images => images.map(i => [i.alt, i.naturalWidth])")
         notebook.cell_errors = notebook.run_all()
         yield notebook
     finally:  # also if it takes too long: a kernel that goes on would slow the rest
-        close(notebook, server)
+        laboratory.evaluate(WITHIN, [CLOSE, 60])
