@@ -10,7 +10,9 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import first_calls
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -150,6 +152,24 @@ def test_shape_checks_are_on_in_make_unit(request):
 
     with pytest.raises(TypeCheckError):
         doctor.read_lock("not a path")
+
+
+def test_shapes_of_the_first_calls_in_each_test_are_checked(monkeypatch):
+    from beartype import beartype
+    from jaxtyping import Float, TypeCheckError
+
+    monkeypatch.setattr(first_calls, "CALLS", 2)
+
+    @first_calls.first_calls(typechecker=beartype)
+    def twice(x: Float[torch.Tensor, " n"]) -> Float[torch.Tensor, " n"]:
+        return torch.cat((x, x))  # of another shape than it says
+
+    for _ in range(2):  # two tests
+        for _ in range(2):
+            with pytest.raises(TypeCheckError):
+                twice(torch.ones(3))
+        assert len(twice(torch.ones(3))) == 6  # the third call in a test is not looked at
+        first_calls.calls.clear()
 
 
 # --- make venv
