@@ -23,7 +23,7 @@ from ponita_edu import doctor, lab
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (dev extra)")
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((path.name for path in (ROOT / "notebooks").glob("*.ipynb")), reverse=True)  # the long ones first
 SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("PONITA_EDU_SCREENSHOTS") == "1" else None
 SIZE = {"width": 1280, "height": 800}
 SECONDS = 400  # the longest that a notebook may take on a busy machine; 09 trains three networks
