@@ -23,7 +23,7 @@ html_math_renderer = "mathml"
 
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
-autodoc_use_type_comments = False  # there are none, and looking for them takes as long as a chapter
+autodoc_use_type_comments = False  # there are none, and looking for them takes time
 autodoc_typehints_format = "short"
 napoleon_use_param = napoleon_use_rtype = False
 python_maximum_signature_line_length = 90

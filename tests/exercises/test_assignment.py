@@ -1,6 +1,6 @@
 """A class on nbgrader from the command line: source, release, collected submissions, autograded points.
 
-The notebook is cut to its exercises, so that three submissions are graded in half a minute; whole ones are made and
+The notebook is cut to its exercises, which spares pictures and examples; whole ones are made and
 graded by the same commands.
 """
 
