@@ -2,10 +2,13 @@
 
 import first_calls
 import pytest
-import torch
 
-# TF32 would be mistaken for broken equivariance
-torch.set_float32_matmul_precision("highest")
+
+@pytest.fixture(scope="session", autouse=True)
+def exact_products():
+    import torch  # not above: the process that only hands out tests to others would load it too
+
+    torch.set_float32_matmul_precision("highest")  # TF32 would be mistaken for broken equivariance
 
 
 def pytest_runtest_setup():

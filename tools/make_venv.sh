@@ -33,12 +33,26 @@ fi
 
 log=$venv/install.log
 : > "$log"
-pip() {
-    "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" >> "$log" 2>&1 || {
-        echo "pip failed; the end of $log:" >&2
-        tail -n 20 "$log" >&2
-        exit 1
-    }
+failed() {
+    echo "$1 failed; the end of $log:" >&2
+    tail -n 20 "$log" >&2
+    exit 1
+}
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" >> "$log" 2>&1 || failed pip; }
+
+# uv takes a fifth of pip's time, but does not read pip's settings: who set an index of packages there, stays with pip
+install_lock() {
+    local settings folders
+    settings=$("$venv/bin/python" -m pip config list)
+    if grep -qE '\.(index-url|no-index)=' <<< "$settings"; then
+        pip install --no-compile -r requirements.lock
+        return
+    fi
+    pip install --no-compile "$(grep '^uv==' requirements.lock)"
+    # wheels on disk, as pip would find them
+    folders=$(sed -n "s/.*\.find-links='\(.*\)'$/\1/p" <<< "$settings" | tr ' ' '\n' | sort -u | paste -sd, -)
+    UV_FIND_LINKS=$folders "$venv/bin/uv" pip install --system-certs --no-progress --python "$venv/bin/python" \
+        -r requirements.lock >> "$log" 2>&1 || failed uv
 }
 
 start=$SECONDS
@@ -46,8 +60,7 @@ if [ $# -gt 0 ]; then
     for requirement in "$@"; do pip install "$requirement"; done
 else
     echo "Installing the packages of requirements.lock (a few minutes the first time)"
-    # --no-compile: a third of the time went to bytecode of 18,000 files; Python makes it of those that are imported
-    pip install --no-compile -r requirements.lock
+    install_lock
     # setuptools is pinned in the lock, so nothing is downloaded to build our own package
     pip install --no-deps --no-build-isolation -e .
 fi

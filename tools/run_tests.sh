@@ -5,6 +5,11 @@ python=$1/bin/python
 shift
 export OMP_NUM_THREADS=1   # two pytest workers on two cores
 
+# Only these plugins: to load all that are installed (nbval most of all) takes as long as to load torch, in each process.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+plugins=xdist.plugin,jaxtyping._pytest_plugin,_hypothesis_pytestplugin
+pytest() { PYTEST_PLUGINS=$plugins "$python" -m pytest -q "$@"; }
+
 # The import hook checks every annotated shape and type of ponita_edu while the tests run.
 shapes="--jaxtyping-packages=ponita_edu,beartype.beartype"
 
@@ -21,20 +26,22 @@ unit() {
         case $folder in tests/bad_input/ | tests/notebooks/ | tests/browser/ | */__pycache__/) continue ;; esac
         has_tests "$folder" && folders+=("$folder")
     done
-    "$python" -m pytest "${folders[@]}" $shapes -n 2 -q
+    pytest "${folders[@]}" $shapes -n 2 --dist worksteal
 }
 
 # without the hook: wrong input must reach our own messages
-bad_input() { has_tests tests/bad_input || { none; return; }; "$python" -m pytest tests/bad_input -n 2 -q; }
+bad_input() { has_tests tests/bad_input || { none; return; }; pytest tests/bad_input -n 2 --dist worksteal; }
 
 # every output of every notebook is compared, after the sanitising
 notebooks() {
-    has_tests tests/notebooks && { "$python" -m pytest tests/notebooks -q || return; }
+    has_tests tests/notebooks && { pytest tests/notebooks || return; }
     has_tests notebooks || { none; return; }
-    "$python" -m pytest --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks -n 2 --dist loadfile -q
+    # the long ones, which have the higher numbers, first
+    plugins+=,nbval.plugin pytest --nbval --nbval-sanitize-with tests/notebooks/sanitize.cfg -n 2 --dist loadfile \
+        $(printf '%s\n' notebooks/*.ipynb | sort -r)
 }
 
-browser() { has_tests tests/browser || { none; return; }; "$python" -m pytest tests/browser -n 2 --dist loadgroup -q; }
+browser() { has_tests tests/browser || { none; return; }; pytest tests/browser -n 2 --dist loadgroup; }
 
 none() { echo "no test files in this stage yet"; }
 

@@ -1,18 +1,17 @@
 """A real browser on a real JupyterLab.
 
 `open_notebook("NAME.ipynb")` gives a page whose cells a test can run; the test fails if the page asked for anything
-outside this machine or reported an error. `ran` is every notebook of the course in turn, all in one JupyterLab, run
-from top to bottom once for all tests that take it. With PONITA_EDU_SCREENSHOTS=1 in the environment, `screenshot`
-writes to docs/screenshots.
+outside this machine or reported an error. `ran` is every notebook of the course in turn, run from top to bottom once
+for all tests that take it. Both open one notebook after another in one `laboratory`, as JupyterLab takes longer to load
+than most of them to run; `new_page` is for tests that change the page for good. With PONITA_EDU_SCREENSHOTS=1 in the
+environment, `screenshot` writes to docs/screenshots.
 """
 
 import io
-import json
 import os
 import re
 import secrets
 import shutil
-import urllib.request
 from pathlib import Path
 
 import nbformat
@@ -40,7 +39,7 @@ READY = """async () => {
     await panel.sessionContext.ready;
     await panel.sessionContext.session.kernel.info;
 }"""
-OPEN = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
+OPEN = "async () => { await jupyterapp.commands.execute('docmanager:open', {path: 'PATH'}); }"
 # without asking whether to save what cells changed
 CLOSE = """async () => { for (const panel of [...jupyterapp.shell.widgets('main')]) {
     if (panel.sessionContext) await panel.sessionContext.shutdown();
@@ -60,12 +59,20 @@ OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets
         return output.type === 'error' ? {error: JSON.stringify(output.toJSON())} : Object.keys(output.data);
     })])"""
 # What a plotly picture shows, as text that changes when the picture does: sums of its numbers, colours of meshes.
-PICTURE = """box => JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-plot')).map(plot =>
-    (plot._fullData || []).map(trace => ['x', 'y', 'z', 'intensity', 'text'].map(key => {
-        const values = trace[key] && Array.from(trace[key].length === undefined ? [] : trace[key]);
-        return values && values.reduce((sum, v, i) => typeof v === 'number' && isFinite(v)
-            ? sum + v * (1 + i % 7) : sum, values.length).toFixed(5);
-    }).concat(trace.color || ''))))"""
+# Plotly puts new arrays in the place of old ones, so each is summed once.
+PICTURE = """box => {
+    const sums = window.sums ??= new WeakMap();
+    const sum = values => values.reduce((sum, v, i) => typeof v === 'number' && isFinite(v)
+        ? sum + v * (1 + i % 7) : sum, values.length).toFixed(5);
+    return JSON.stringify(Array.from(box.querySelectorAll('.js-plotly-plot')).map(plot =>
+        (plot._fullData || []).map(trace => ['x', 'y', 'z', 'intensity', 'text'].map(key => {
+            const values = trace[key];
+            if (!values || values.length === undefined) return values && 0;
+            if (typeof values === 'string') return values.length;
+            if (!sums.has(values)) sums.set(values, sum(Array.from(values)));
+            return sums.get(values);
+        }).concat(trace.color || ''))));
+}"""
 
 
 class WidgetOnPage:
@@ -122,12 +129,11 @@ class WidgetOnPage:
 
     def wait_for_change(self, of: str, before: str, seconds: float = 30) -> str:
         """Wait until `picture`, `report` or `error` is another one than `before`, and return it."""
-        deadline = int(seconds * 20)
-        for _ in range(deadline):
+        for _ in range(int(seconds * 10)):
             now = getattr(self, of)()
             if now != before:
                 return now
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(100)
         raise AssertionError(f"the {of} did not change within {seconds} s: {before[:200]}")
 
     def wait_until_drawn(self, seconds: float = 30) -> None:
@@ -144,9 +150,18 @@ class NotebookPage:
     def __init__(self, page, base: str, name: str) -> None:
         self.page, self.name, self.outside, self.errors = page, name, [], []
         own = (base, base.replace("http", "ws", 1), "data:", "blob:")
-        page.on("request", lambda r: None if r.url.startswith(own) else self.outside.append(r.url))
-        page.on("pageerror", lambda e: self.errors.append(str(e)))
-        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.listeners = {
+            "request": lambda r: None if r.url.startswith(own) else self.outside.append(r.url),
+            "pageerror": lambda e: self.errors.append(str(e)),
+            "console": lambda m: self.errors.append(m.text) if m.type == "error" else None,
+        }
+        for event, listener in self.listeners.items():
+            page.on(event, listener)
+
+    def leave(self) -> None:
+        """What happens on the page from now on is another notebook's."""
+        for event, listener in self.listeners.items():
+            self.page.remove_listener(event, listener)
 
     def run_all(self, seconds: float = SECONDS) -> list[str]:
         """Run every cell and return the errors that cells ended with."""
@@ -238,80 +253,79 @@ def server(course, tmp_path_factory):
         lab.stop(process)
 
 
-@pytest.fixture(scope="session")
-def new_page(browser, server):
-    """``new_page(name)`` opens notebooks/name with a fresh workspace and waits for its kernel."""
+def load(page, server, path: str = "") -> None:
+    """JupyterLab with a fresh workspace."""
     base, token = server
-
-    def open_one(name: str) -> NotebookPage:
-        notebook = NotebookPage(browser.new_context(viewport=SIZE).new_page(), base, name)
-        try:
-            notebook.page.set_default_timeout(60_000)
-            notebook.page.goto(f"{base}/lab/tree/notebooks/{name}?token={token}&reset")
-            notebook.page.wait_for_function("() => window.jupyterapp")
-            notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
-            notebook.page.evaluate(WITHIN, [READY, 60])
-        except BaseException:  # a page that nobody closes would slow the rest
-            close(notebook, server)
-            raise
-        return notebook
-
-    return open_one
-
-
-def close(notebook: NotebookPage, server: tuple[str, str]) -> None:
-    """Close the page and stop its kernel: many of them would slow the rest."""
-    notebook.page.context.close()
-    base, token = server
-    with urllib.request.urlopen(f"{base}/api/sessions?token={token}", timeout=30) as answer:
-        sessions = json.load(answer)
-    for session in sessions:
-        if session["path"].endswith(notebook.name):
-            request = urllib.request.Request(f"{base}/api/sessions/{session['id']}?token={token}", method="DELETE")
-            urllib.request.urlopen(request, timeout=30).close()
+    page.set_default_timeout(60_000)
+    page.goto(f"{base}/lab{path}?token={token}&reset")
+    page.wait_for_function("() => window.jupyterapp")
 
 
 @pytest.fixture
-def open_notebook(new_page, server):
-    """Pages of one test, checked and closed at its end."""
+def new_page(browser, server):
+    """``new_page(name)`` opens notebooks/name in a JupyterLab of its own and waits for its kernel."""
     opened = []
 
     def open_one(name: str) -> NotebookPage:
-        opened.append(new_page(name))
-        return opened[-1]
+        notebook = NotebookPage(browser.new_context(viewport=SIZE).new_page(), server[0], name)
+        opened.append(notebook)
+        load(notebook.page, server, f"/tree/notebooks/{name}")
+        notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
+        notebook.page.evaluate(WITHIN, [READY, 60])
+        return notebook
 
     yield open_one
-    for notebook in opened:
-        close(notebook, server)
+    for notebook in opened:  # a page and a kernel that nobody closes would slow the rest
+        notebook.leave()
+        notebook.page.evaluate(WITHIN, [CLOSE, 60])
+        notebook.page.context.close()
     for notebook in opened:
         notebook.check()
 
 
 @pytest.fixture(scope="session")
 def laboratory(browser, server):
-    """A JupyterLab in which one notebook after another is opened: loading it takes as long as running many of them."""
-    base, token = server
+    """``laboratory(name)`` opens notebooks/name in the one JupyterLab, in which it closes what was open."""
     page = browser.new_context(viewport=SIZE).new_page()
-    page.set_default_timeout(60_000)
-    page.goto(f"{base}/lab?token={token}&reset")
-    page.wait_for_function("() => window.jupyterapp")
+    load(page, server)
     page.evaluate(WITHIN, ["() => jupyterapp.restored.then(() => null)", 60])
-    page.evaluate(WITHIN, [CLOSE, 60])  # the launcher
-    yield page
+
+    def open_one(name: str) -> NotebookPage:
+        page.evaluate(WITHIN, [CLOSE, 60])
+        notebook = NotebookPage(page, server[0], name)
+        page.evaluate(WITHIN, [OPEN.replace("PATH", f"notebooks/{name}"), 60])
+        page.evaluate(WITHIN, [READY, 60])
+        return notebook
+
+    yield open_one
+    page.evaluate(WITHIN, [CLOSE, 60])
     page.context.close()
+
+
+@pytest.fixture
+def open_notebook(laboratory):
+    """Notebooks of one test, one at a time, checked at its end."""
+    opened = []
+
+    def open_one(name: str) -> NotebookPage:
+        for notebook in opened:
+            notebook.leave()
+        opened.append(laboratory(name))
+        return opened[-1]
+
+    yield open_one
+    for notebook in opened:
+        notebook.leave()
+        notebook.check()
 
 
 # the group keeps the tests of a notebook in one worker, in whose browser it is open
 @pytest.fixture(scope="session", params=[pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in NOTEBOOKS])
-def ran(request, laboratory, server):
+def ran(request, laboratory):
     """Each notebook of the course, all cells run; pytest groups the tests so that each is opened once."""
-    notebook = NotebookPage(laboratory, server[0], request.param)
-    try:
-        laboratory.evaluate(OPEN, f"notebooks/{request.param}")
-        laboratory.evaluate(WITHIN, [READY, 60])
-        notebook.stored_pictures = notebook.page.locator(".jp-OutputArea-output img").evaluate_all(
-            "images => images.map(i => [i.alt, i.naturalWidth])")
-        notebook.cell_errors = notebook.run_all()
-        yield notebook
-    finally:  # also if it takes too long: a kernel that goes on would slow the rest
-        laboratory.evaluate(WITHIN, [CLOSE, 60])
+    notebook = laboratory(request.param)
+    notebook.stored_pictures = notebook.page.locator(".jp-OutputArea-output img").evaluate_all(
+        "images => images.map(i => [i.alt, i.naturalWidth])")
+    notebook.cell_errors = notebook.run_all()
+    yield notebook
+    notebook.leave()

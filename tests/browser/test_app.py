@@ -121,6 +121,12 @@ def visitor(browser, site):
         yield open_one("pairs")
 
 
+@pytest.fixture(scope="module")
+def phone(browser, site):
+    with pages(browser, site) as open_one:
+        yield open_one("trajectories", {"width": 390, "height": 844})
+
+
 def ask(site, path: str, method: str = "GET", token: str | None = None) -> int:
     """The status that a visitor with the token gets; other sites' requests come without one."""
     headers = {"Authorization": f"token {site[1] if token is None else token}"}
@@ -158,25 +164,13 @@ def test_list_leads_to_every_page_by_keyboard(open_page):
     assert seen == [page_.title for page_ in PAGES.values()]
 
 
-def test_page_fits_a_phone(open_page):
-    page = open_page("trajectories", {"width": 390, "height": 844}).page
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-
-
-def test_kernel_ends_when_its_page_is_closed(open_page, site):
-    page = open_page("pairs")
-    path = f"/api/kernels/{page.kernel}"
-    assert ask(site, path) == 200
-    page.page.goto(f"{site[0]}/")
-    for _ in range(40):
-        if ask(site, path) == 404:
-            return
-        page.page.wait_for_timeout(250)
-    pytest.fail("the kernel outlived its page")
+def test_page_fits_a_phone(phone):
+    assert phone.page.evaluate("() => document.documentElement.scrollWidth") <= 390
 
 
 # ------------------------------------------------------------------------------------------------------ accessibility
-NAMELESS_BUTTON = "place => document.querySelector(place).insertAdjacentHTML('beforeend', '<button></button>')"
+NAMELESS_BUTTON = """place => document.querySelector(place).insertAdjacentHTML(
+    'beforeend', '<button id="nameless"></button>')"""
 
 
 def grave(page, context: str | None = None) -> list[str]:
@@ -184,14 +178,18 @@ def grave(page, context: str | None = None) -> list[str]:
     return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.parametrize("name", ["", "pairs", "trajectories"])
-def test_axe_finds_nothing_grave(open_page, name):
-    page = open_page(name).page
-    if name:  # names come half a second after the controls
-        page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
-    assert grave(page) == []
-    page.evaluate(NAMELESS_BUTTON, "main")
-    assert [found.split(":")[0] for found in grave(page)] == ["button-name"]  # the control
+def find_nothing_but_a_nameless_button(page, place: str, context: str | None = None) -> None:
+    # names come half a second after the controls
+    page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
+    assert grave(page, context) == []
+    page.evaluate(NAMELESS_BUTTON, place)
+    assert [found.split(":")[0] for found in grave(page, context)] == ["button-name"]  # the control
+    page.evaluate("() => document.querySelector('#nameless').remove()")
+
+
+def test_axe_finds_nothing_grave_on_any_screen(open_page, visitor, phone):
+    for opened in (open_page(""), visitor, phone):
+        find_nothing_but_a_nameless_button(opened.page, "main")
 
 
 def test_axe_finds_nothing_grave_in_a_widget_of_a_notebook(write_notebook, open_notebook):
@@ -199,10 +197,7 @@ def test_axe_finds_nothing_grave_in_a_widget_of_a_notebook(write_notebook, open_
                                             "TrajectoryViewer([[[0., 0, 0]], [[1., 0, 0]]], [1.])"))
     assert notebook.run_all() == []
     notebook.widget("TrajectoryViewer").wait_until_drawn()
-    notebook.page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
-    assert grave(notebook.page, ".ponita-explorer") == []
-    notebook.page.evaluate(NAMELESS_BUTTON, ".ponita-explorer")
-    assert [found.split(":")[0] for found in grave(notebook.page, ".ponita-explorer")] == ["button-name"]  # the control
+    find_nothing_but_a_nameless_button(notebook.page, ".ponita-explorer", ".ponita-explorer")
 
 
 # --------------------------------------------------------------------------------------------- what a visitor may not
@@ -262,3 +257,15 @@ def test_visitors_code_is_not_run(visitor, site, tmp_path):
     assert not kinds & {"execute_reply", "complete_reply", "debug_reply", "error"} and not target.exists()
     with pytest.raises(exceptions.InvalidStatus, match="400"):  # a message of the old protocol would stop the server
         client.connect(address)
+
+
+# the last, as it takes the visitor's kernel
+def test_kernel_ends_when_its_page_is_closed(visitor, site):
+    path = f"/api/kernels/{visitor.kernel}"
+    assert ask(site, path) == 200
+    visitor.page.goto(f"{site[0]}/")
+    for _ in range(40):
+        if ask(site, path) == 404:
+            return
+        visitor.page.wait_for_timeout(250)
+    pytest.fail("the kernel outlived its page")

@@ -22,7 +22,7 @@ class Slow(Explorer):
         super().__init__({"place": slider("place", 0, 0, 40)})
 
     def scene(self):
-        time.sleep(0.3)
+        time.sleep(0.6)
         Slow.drawn += 1
         if self.place.value == 40:
             raise ValueError("place <40> is taken")

@@ -70,9 +70,9 @@ def test_plotly_figure_is_drawn_without_internet(write_notebook, open_notebook):
     notebook.page.wait_for_selector(".js-plotly-plot canvas")
 
 
-def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_notebook):
-    notebook = open_notebook(write_notebook("late.ipynb", FIGURE, CONTROL,
-                                            "balls(5).plotly(ours)\ntheirs.data[0].y = [5, 5]"))
+def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, new_page):
+    notebook = new_page(write_notebook("late.ipynb", FIGURE, CONTROL,
+                                       "balls(5).plotly(ours)\ntheirs.data[0].y = [5, 5]"))
     notebook.page.evaluate(LATE)
     assert notebook.run_all() == []
     notebook.page.wait_for_function(f"() => {{ const now = ({SHOWN})(); return now.length === 2 && now[0] > 4; }}")
@@ -80,17 +80,22 @@ def test_pictures_hear_what_is_said_before_plotly_is_there(write_notebook, open_
     assert notebook.page.evaluate(SHOWN)[1] < 4  # the control: plotly's own has lost it
 
 
+def asked_in(notebook) -> int:
+    """How often, once the picture has been drawn."""
+    assert notebook.run_all() == []
+    notebook.page.wait_for_selector(".js-plotly-plot canvas")
+    notebook.page.wait_for_timeout(2000)
+    return notebook.page.evaluate(ASKED)
+
+
 def test_a_picture_at_rest_leaves_the_processor_alone(write_notebook, open_notebook):
-    still = open_notebook(write_notebook("still.ipynb", FIGURE))
     moved = open_notebook(write_notebook("moved.ipynb", FIGURE, CHANGES))
-    for notebook in (still, moved):
-        assert notebook.run_all() == []
-        notebook.page.wait_for_selector(".js-plotly-plot canvas")
-        notebook.page.wait_for_timeout(2000)
-    assert 1 <= still.page.evaluate(ASKED) <= 11  # five times a second
-    assert moved.page.evaluate(ASKED) > 14  # Python changes it
-    still.page.evaluate("() => setInterval(() => dispatchEvent(new Event('pointermove')), 200)")
+    assert asked_in(moved) > 14  # Python changes it
+    still = open_notebook(write_notebook("still.ipynb", FIGURE))
+    assert 1 <= asked_in(still) <= 11  # five times a second
+    hand = still.page.evaluate("() => setInterval(() => dispatchEvent(new Event('pointermove')), 200)")
     assert still.page.evaluate(ASKED) > 14  # the control: a hand moves
+    still.page.evaluate("hand => clearInterval(hand)", hand)
 
 
 def test_error_in_a_cell_is_reported(write_notebook, open_notebook):

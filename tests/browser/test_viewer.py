@@ -55,8 +55,8 @@ def test_molecules_are_drawn_and_turn(write_notebook, open_notebook):
     assert page.locator(".ponita-viewer").first.screenshot() != before
 
 
-def test_still_picture_where_there_is_no_webgl(write_notebook, open_notebook):
-    notebook = open_notebook(write_notebook("still.ipynb", CELL))
+def test_still_picture_where_there_is_no_webgl(write_notebook, new_page):
+    notebook = new_page(write_notebook("no_webgl.ipynb", CELL))
     notebook.page.evaluate(NO_WEBGL)
     assert notebook.run_all() == []
     assert shown(notebook.page) == "still"
