@@ -40,19 +40,20 @@ failed() {
 }
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input "$@" >> "$log" 2>&1 || failed pip; }
 
-# uv takes a fifth of pip's time, but does not read pip's settings: who set an index of packages there, stays with pip
+# uv takes a fifth of pip's time, but does not read pip's settings: further places of packages are handed on, and who
+# set another index in place of the usual one stays with pip.
 install_lock() {
-    local settings folders
+    local settings
     settings=$("$venv/bin/python" -m pip config list)
     if grep -qE '\.(index-url|no-index)=' <<< "$settings"; then
         pip install --no-compile -r requirements.lock
         return
     fi
+    places() { sed -n "s/.*\.$1='\(.*\)'\$/\1/p" <<< "$settings" | sed 's/\\n/ /g' | tr -s ' ' '\n' | sort -u | paste -sd "$2" -; }
     pip install --no-compile "$(grep '^uv==' requirements.lock)"
-    # wheels on disk, as pip would find them
-    folders=$(sed -n "s/.*\.find-links='\(.*\)'$/\1/p" <<< "$settings" | tr ' ' '\n' | sort -u | paste -sd, -)
-    UV_FIND_LINKS=$folders "$venv/bin/uv" pip install --system-certs --no-progress --python "$venv/bin/python" \
-        -r requirements.lock >> "$log" 2>&1 || failed uv
+    UV_FIND_LINKS=$(places find-links ,) UV_INDEX=$(places extra-index-url ' ') UV_INDEX_STRATEGY=unsafe-best-match \
+        "$venv/bin/uv" pip install --system-certs --no-progress --python "$venv/bin/python" -r requirements.lock \
+        >> "$log" 2>&1 || failed uv
 }
 
 start=$SECONDS
