@@ -108,4 +108,5 @@ def _chunks(paths: list[Path]) -> Iterator[list[list[str]]]:
 
 
 def _floats(lists: tuple[str, ...]) -> ndarray:
-    return np.array(",".join(lists).translate(_DROP).split(","), np.float64)
+    # bytes and `map`, which take half the time of text and of numpy's own conversion
+    return np.fromiter(map(float, ",".join(lists).encode().translate(None, b"[]' ").split(b",")), np.float64)

@@ -96,10 +96,9 @@ def stability(numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 
         step = max(1, _CHUNK // max(len(i), 1))
         for part in (atoms[k:k + step] for k in range(0, len(atoms), step)):
             orders = _orders(numbers[part], pos[part], i, j)
-            total = np.zeros(part.shape, np.int64)
-            for row in range(part.shape[1]):
-                total[:, row] = orders[:, (i == row) | (j == row)].sum(1)
-            valence[part] = total
+            molecule, pair = bonds = np.nonzero(orders)
+            for end in (i, j):
+                np.add.at(valence, part[molecule, end[pair]], orders[bonds].astype(np.int64))
     stable = valence == _VALENCE[numbers]
     return Stability(valence, stable, np.logical_and.reduceat(stable, offsets[:-1]))
 
@@ -124,12 +123,14 @@ def check_offsets(offsets: Shaped[np.ndarray, " bounds"], atoms: int) -> Int[np.
 
 
 def _orders(numbers: np.ndarray, pos: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    difference = pos[..., i, :] - pos[..., j, :]
-    pm = 100 * np.sqrt(np.square(difference).sum(-1))
-    a, b = numbers[..., i], numbers[..., j]
+    square = 0.0
+    for x in np.moveaxis(pos, -1, 0).copy():  # one coordinate after another, each in one piece of memory
+        square = square + np.square(x[..., i] - x[..., j])
+    pm = 100 * np.sqrt(square)
     orders = np.zeros(pm.shape, np.int8)
-    for longest in _LONGEST:  # nested, because a bond of higher order is always the shorter one
-        orders += pm < longest[a, b]
+    near = np.nonzero(pm < _LONGEST.max())  # few; the others are no bonds, whatever their elements
+    a, b = numbers[(*near[:-1], i[near[-1]])], numbers[(*near[:-1], j[near[-1]])]
+    orders[near] = (pm[near] < _LONGEST[:, a, b]).sum(0)  # a bond of higher order is always the shorter one
     return orders
 
 
