@@ -45,15 +45,17 @@ def sweep(argv: list[str]) -> int:
     parser.add_argument("--preset", metavar="NAME", help="quick (default) or paper (published settings)")
     parser.add_argument("--config", metavar="FILE", help="settings in a YAML file; see configs/")
     parser.add_argument("--out", metavar="DIR", help="folder of the sweep (default: runs/sweep-TASK-PRESET)")
-
-    from ponita_edu.tasks import sweep
-
     if argv[:1] == ["table"]:
         if len(argv) != 2 or argv[1].startswith("-"):
             raise ValueError("`ponita-edu sweep table` takes one folder, that of a sweep.")
+        from ponita_edu.tasks import sweep
+
         print(sweep.table(Path(argv[1])))
         return 0
     task, settings, given = read_settings(parser, argv)
+
+    from ponita_edu.tasks import sweep
+
     vary = {name: values.split(",") for name, values in pairs_of("--vary", given["vary"]).items()}
     parameters = {name: int(x) if x.lstrip("-").isdigit() else x
                   for name, x in pairs_of("--slurm", given["slurm"]).items()}

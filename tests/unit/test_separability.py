@@ -2,7 +2,7 @@
 
 import json
 import math
-import subprocess
+import runpy
 import sys
 
 import pytest
@@ -354,6 +354,11 @@ def test_command_overwrites_no_file_of_another_kind(content, tiny, monkeypatch, 
     assert "Choose another name" in capsys.readouterr().err and out.read_text() == content
 
 
-def test_command_needs_a_place_for_its_output():
-    done = subprocess.run([sys.executable, "-m", "ponita_edu.analysis.separability"], capture_output=True, text=True)
-    assert done.returncode == 2 and "--out" in done.stderr
+def test_command_needs_a_place_for_its_output(monkeypatch, capsys):
+    """As ``python -m`` runs it, but here, where torch is loaded."""
+    name = "ponita_edu.analysis.separability"
+    monkeypatch.setattr(sys, "argv", [name])
+    monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(name, run_name="__main__")
+    assert end.value.code == 2 and "--out" in capsys.readouterr().err
