@@ -5,25 +5,26 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import forks
 import pytest
 
-from ponita_edu import cli
+from ponita_edu import cli, lab
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "kill_and_resume.py"
 
 
 @pytest.mark.slow
-def test_killed_trainings_go_on_to_the_same_weights_and_forgetful_ones_do_not(tmp_path):
+def test_killed_trainings_go_on_to_the_same_weights_and_forgetful_ones_do_not(tmp_path, monkeypatch):
     """N-body by the command line in processes of its own; the tool alone does all three, at more moments."""
     out = tmp_path / "kills.json"
-    command = [sys.executable, TOOL, "--quick", "--trainings", "nbody", "--kills", "1", "--out", out]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-    assert done.returncode == 0, done.stdout + done.stderr
+    options = ["--quick", "--trainings", "nbody", "--kills", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["kill_and_resume.py", *options])
+    monkeypatch.syspath_prepend(ROOT / "tools")  # its processes look there too
+    assert import_module("kill_and_resume").main() == 0
     result = json.loads(out.read_text())
     assert result["killed"] == result["same"] > 0 and result["lost_at_most"] <= result["every"]
     assert len(result["controls"]) == 2 and not any(row["same"] for row in result["controls"])
@@ -97,51 +98,23 @@ def test_a_log_that_cannot_be_written_is_reported_and_training_goes_on(tmp_path,
     assert "could not be written (No space left on device); training goes on" in capsys.readouterr().err
 
 
-# `ponita-edu` in two processes with the environment that torchrun gives, of which one may kill itself before a step.
-# Both are forks of this one, since the imports take ten times as long as the training.
-DOOMED = """
-import json, os, signal, sys
-import lightning_fabric, torch.utils.tensorboard
-from ponita_edu import cli, lab
-from ponita_edu.tasks import nbody, run, training
-
-step, told = training.Run.train_step, []
-for out, rank_and_step, argv in json.load(sys.stdin):
-    children, port = [], str(lab.free_port(0))
-    for rank in "01":
-        children.append(os.fork())
-        if children[-1] == 0:
-            def watched(run):
-                if f"{rank} {run.state.step}" == rank_and_step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                step(run)
-
-            os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-            os.dup2(os.open(f"{out}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-            os.dup2(2, 1)
-            training.Run.train_step = watched
-            sys.exit(cli.main(argv))
-    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    told.append([codes, [open(f"{out}.{rank}").read() for rank in "01"], max(os.listdir(f"{out}/checkpoints"))])
-json.dump(told, sys.stdout)
-"""
-
-
 @pytest.mark.slow
 def test_a_killed_process_ends_the_other_with_a_sentence_and_the_run_goes_on_to_the_same_weights(tmp_path):
     """Two processes over gloo, which save every ten steps; first the second one dies, then the first."""
     settings = {"data.train": 24, "data.val": 8, "data.test": 8, "model.hidden": 8, "model.layers": 2, "model.basis": 8,
                 "model.grid": "octahedron", "train.epochs": 7, "train.batch_size": 4, "train.devices": 2,
                 "train.strategy": "ddp", "train.accelerator": "cpu", "train.checkpoint_minutes": 0,
-                "train.max_minutes": "none"}
-    runs = [(out := str(tmp_path / name), doom, ["train", "nbody", "--out", out, *(f"--{k}={v}" for k, v in
-                                                                                  settings.items())])
-            for name, doom in (("whole", ""), ("cut", "1 25"), ("cut", "0 35"), ("cut", ""))]
-    # a return means that no process hangs
-    done = subprocess.run([sys.executable, "-c", DOOMED], input=json.dumps(runs), capture_output=True, text=True,
-                          timeout=900, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 0, done.stderr
-    whole, second, first, rest = json.loads(done.stdout)
+                "train.max_minutes": "none", "train.threads": 1}
+    told = []
+    for name, doom in (("whole", {}), ("cut", {"1": 25}), ("cut", {"0": 35}), ("cut", {})):
+        out, port = str(tmp_path / name), str(lab.free_port(0))
+        argv = ["train", "nbody", "--out", out, *(f"--{k}={v}" for k, v in settings.items())]
+        pair = [forks.run(forks.one_of_two, rank, port, out, doom.get(rank), argv) for rank in "01"]
+        for process in pair:
+            process.join(300)  # after which its code is None, if it hangs
+        told.append([[process.exitcode for process in pair], [Path(f"{out}.{rank}").read_text() for rank in "01"],
+                     max(os.listdir(f"{out}/checkpoints"))])
+    whole, second, first, rest = told
     assert whole[0] == rest[0] == [0, 0] and whole[2] == rest[2] == "step-000000042"
     for (codes, said, newest), dead, step in ((second, 1, 20), (first, 0, 30)):
         left = said[1 - dead]
