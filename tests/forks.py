@@ -8,7 +8,8 @@ from multiprocessing import get_context
 
 SERVER = get_context("forkserver")
 SERVER.set_forkserver_preload(["ponita_edu.cli", "ponita_edu.tasks.run", "ponita_edu.tasks.nbody",
-                               "ponita_edu.viz.plots", "torch.utils.tensorboard", "lightning_fabric"])
+                               "ponita_edu.viz.plots", "torch.utils.tensorboard", "torch.distributed.run",
+                               "lightning_fabric"])
 
 
 def run(target, *args):
@@ -42,3 +43,29 @@ def one_of_two(rank, port, out, doom, argv):
     os.dup2(os.open(f"{out}.{rank}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
     os.dup2(2, 1)
     return cli.main(argv)
+
+
+def by_fabric(argv):
+    """`python -m ponita_edu.cli`, of which Fabric starts the second process."""
+    import __main__
+    from ponita_edu import cli
+
+    __main__.__spec__, sys.argv = cli.__spec__, [cli.__file__, *argv]
+    return cli.main(argv)
+
+
+def by_torchrun(argv):
+    """`torchrun` as it is, but that its two workers are forks."""
+    from torch.distributed import run
+    from torch.distributed.launcher.api import elastic_launch
+
+    from ponita_edu import cli
+
+    def launch(config, entrypoint):
+        def workers(*_):
+            assert set(elastic_launch(config, cli.main)(argv).values()) == {0}
+
+        return workers
+
+    run.elastic_launch = launch
+    run.main(["--standalone", "--nproc-per-node=2", "--start-method=fork", "-m", "ponita_edu.cli", *argv])

@@ -4,10 +4,9 @@ import csv
 import math
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
+import forks
 import pytest
 import torch
 
@@ -262,20 +261,21 @@ def test_float64_run_differs_from_float32_by_rounding(data, tmp_path):
 
 def test_two_processes_give_the_loss_curve_of_one(tmp_path):
     """DDP over gloo with two processes of two graphs each, started by Fabric or by torchrun, against one of four."""
-    curves, torchrun = [], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for launcher, devices in ((None, 1), ([], 2), (torchrun, 2)):
+    curves = []
+    for launcher, devices in ((None, 1), (forks.by_fabric, 2), (forks.by_torchrun, 2)):
         out = tmp_path / str(len(curves))
         settings = {"data.train": 24, "data.val": 12, "data.test": 9, "model.hidden": 8, "model.layers": 2,
                     "model.basis": 8, "model.grid": "octahedron", "train.epochs": 3, "train.batch_size": 4,
                     "train.validate_every": 1, "train.devices": devices, "train.accelerator": "cpu",
-                    "train.precision": "64-true", "train.strategy": "auto" if devices == 1 else "ddp"}
+                    "train.precision": "64-true", "train.strategy": "auto" if devices == 1 else "ddp",
+                    "train.threads": 1}
         argv = ["train", "nbody", "--preset", "quick", "--out", str(out), *(f"--{k}={v}" for k, v in settings.items())]
         if devices == 1:
             assert cli.main(argv) == 0
         else:
-            command = [sys.executable, *launcher, "-m", "ponita_edu.cli", *argv]
-            subprocess.run(command, check=True, timeout=300, capture_output=True,
-                           env=os.environ | {"OMP_NUM_THREADS": "1"})
+            process = forks.run(launcher, argv)
+            process.join(300)
+            assert process.exitcode == 0
         with open(out / "log.csv", newline="") as file:
             rows = list(csv.DictReader(file))[1:]
         curves.append([[float(r["train_loss"]), float(r[f"val_{nbody.METRIC}"])] for r in rows])
