@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((path.name for path in (ROOT / "notebooks").glob("*.ipynb")), reverse=True)  # the long ones first
 SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("PONITA_EDU_SCREENSHOTS") == "1" else None
 SIZE = {"width": 1280, "height": 800}
-SECONDS = 400  # the longest that a notebook may take on a busy machine; 09 trains three networks
+PATIENCE = 120  # seconds for anything that should come soon, on a busy machine
+NOTEBOOK = 1200  # and for a whole notebook; 09 trains three networks
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -116,7 +117,7 @@ class WidgetOnPage:
         else:
             place.click()
 
-    def settle(self, seconds: float = 30) -> None:
+    def settle(self, seconds: float = PATIENCE) -> None:
         """Wait until the kernel is idle and the widget stands still, so that no late update is taken for a new one."""
         last = None
         for _ in range(int(seconds * 4)):
@@ -127,7 +128,7 @@ class WidgetOnPage:
             self.page.wait_for_timeout(250)
         raise AssertionError(f"the widget did not come to rest within {seconds} s")
 
-    def wait_for_change(self, of: str, before: str, seconds: float = 30) -> str:
+    def wait_for_change(self, of: str, before: str, seconds: float = PATIENCE) -> str:
         """Wait until `picture`, `report` or `error` is another one than `before`, and return it."""
         for _ in range(int(seconds * 10)):
             now = getattr(self, of)()
@@ -136,7 +137,7 @@ class WidgetOnPage:
             self.page.wait_for_timeout(100)
         raise AssertionError(f"the {of} did not change within {seconds} s: {before[:200]}")
 
-    def wait_until_drawn(self, seconds: float = 30) -> None:
+    def wait_until_drawn(self, seconds: float = PATIENCE) -> None:
         """Every picture of the widget has been drawn by plotly."""
         self.page.wait_for_function(
             "box => { const plots = box.querySelectorAll('.js-plotly-plot'); return plots.length > 0 && "
@@ -163,7 +164,7 @@ class NotebookPage:
         for event, listener in self.listeners.items():
             self.page.remove_listener(event, listener)
 
-    def run_all(self, seconds: float = SECONDS) -> list[str]:
+    def run_all(self, seconds: float = NOTEBOOK) -> list[str]:
         """Run every cell and return the errors that cells ended with."""
         self.page.evaluate(WITHIN, [RUN_ALL, seconds])
         return [o["error"] for _, outputs in self.outputs() for o in outputs if "error" in o]
@@ -256,7 +257,7 @@ def server(course, tmp_path_factory):
 def load(page, server, path: str = "") -> None:
     """JupyterLab with a fresh workspace."""
     base, token = server
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE)
     page.goto(f"{base}/lab{path}?token={token}&reset")
     page.wait_for_function("() => window.jupyterapp")
 
@@ -271,13 +272,13 @@ def new_page(browser, server):
         opened.append(notebook)
         load(notebook.page, server, f"/tree/notebooks/{name}")
         notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
-        notebook.page.evaluate(WITHIN, [READY, 60])
+        notebook.page.evaluate(WITHIN, [READY, PATIENCE])
         return notebook
 
     yield open_one
     for notebook in opened:  # a page and a kernel that nobody closes would slow the rest
         notebook.leave()
-        notebook.page.evaluate(WITHIN, [CLOSE, 60])
+        notebook.page.evaluate(WITHIN, [CLOSE, PATIENCE])
         notebook.page.context.close()
     for notebook in opened:
         notebook.check()
@@ -288,17 +289,17 @@ def laboratory(browser, server):
     """``laboratory(name)`` opens notebooks/name in the one JupyterLab, in which it closes what was open."""
     page = browser.new_context(viewport=SIZE).new_page()
     load(page, server)
-    page.evaluate(WITHIN, ["() => jupyterapp.restored.then(() => null)", 60])
+    page.evaluate(WITHIN, ["() => jupyterapp.restored.then(() => null)", PATIENCE])
 
     def open_one(name: str) -> NotebookPage:
-        page.evaluate(WITHIN, [CLOSE, 60])
+        page.evaluate(WITHIN, [CLOSE, PATIENCE])
         notebook = NotebookPage(page, server[0], name)
-        page.evaluate(WITHIN, [OPEN.replace("PATH", f"notebooks/{name}"), 60])
-        page.evaluate(WITHIN, [READY, 60])
+        page.evaluate(WITHIN, [OPEN.replace("PATH", f"notebooks/{name}"), PATIENCE])
+        page.evaluate(WITHIN, [READY, PATIENCE])
         return notebook
 
     yield open_one
-    page.evaluate(WITHIN, [CLOSE, 60])
+    page.evaluate(WITHIN, [CLOSE, PATIENCE])
     page.context.close()
 
 

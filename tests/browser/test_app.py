@@ -8,7 +8,7 @@ import urllib.request
 import uuid
 
 import pytest
-from browser.conftest import SIZE, NotebookPage, WidgetOnPage
+from browser.conftest import PATIENCE, SIZE, NotebookPage, WidgetOnPage
 from moves import Move, make
 
 from ponita_edu import app, lab
@@ -95,10 +95,10 @@ def pages(browser, site):
     def open_one(name: str, size: dict = SIZE) -> AppPage:
         page = AppPage(browser.new_context(viewport=size).new_page(), site[0], name)
         opened.append(page)
-        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=120_000)
+        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=1000 * PATIENCE)
         if name:
-            page.page.wait_for_selector(".ponita-explorer", timeout=120_000)
-            page.widget(page.widget_names()[0]).wait_until_drawn(60)
+            page.page.wait_for_selector(".ponita-explorer", timeout=1000 * PATIENCE)
+            page.widget(page.widget_names()[0]).wait_until_drawn()
         return page
 
     yield open_one

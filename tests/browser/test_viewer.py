@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from browser.conftest import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -22,8 +23,8 @@ NO_WEBGL = """() => { const get = HTMLCanvasElement.prototype.getContext;
 STATE = "() => document.querySelector('.ponita-viewer')?.dataset.state"
 
 
-def shown(page, seconds=40):
-    page.wait_for_function(f"() => ['drawn', 'still'].includes(({STATE})())", timeout=1000 * seconds)
+def shown(page):
+    page.wait_for_function(f"() => ['drawn', 'still'].includes(({STATE})())", timeout=1000 * PATIENCE)
     return page.evaluate(STATE)
 
 
