@@ -15,7 +15,8 @@ import pytest
 
 from ponita_edu.course.cells import exercises
 
-pytestmark = pytest.mark.browser
+# large groups are run first: a long test that came last would run alone
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("book")]
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "02_equivalence_classes_and_invariants.ipynb"
