@@ -35,8 +35,9 @@ def address(course, tmp_path):
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     assert re.search(r"^make lab\b", readme, re.MULTILINE)
     [module] = re.findall(r"^lab: venv\n\t@\$\(BIN\)/python -m (\S+)$", makefile, re.MULTILINE)
+    # the workspace, which says what was open the last time, lies in the folder for data
     home = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
-                                                    "IPYTHONDIR")}
+                                                    "IPYTHONDIR", "PONITA_EDU_DATA")}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     lab = subprocess.Popen([sys.executable, "-m", module, "--port", "0", "--no-browser"], cwd=course, text=True,
                            stdout=subprocess.PIPE, env=os.environ | home | {"PYTHONPATH": paths})
