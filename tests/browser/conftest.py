@@ -278,8 +278,10 @@ def new_page(browser, server):
     yield open_one
     for notebook in opened:  # a page and a kernel that nobody closes would slow the rest
         notebook.leave()
-        notebook.page.evaluate(WITHIN, [CLOSE, PATIENCE])
-        notebook.page.context.close()
+        try:
+            notebook.page.evaluate(WITHIN, [CLOSE, PATIENCE])
+        finally:  # also where JupyterLab never came
+            notebook.page.context.close()
     for notebook in opened:
         notebook.check()
 
