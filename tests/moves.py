@@ -29,6 +29,6 @@ def make(widget, move: Move) -> None:
             widget.wait_for_change(of, before[of])
         except AssertionError as error:
             raise AssertionError(f"{move}: {error}") from None
-    widget.box.locator(".t-report").filter(has_text=move.says).wait_for(timeout=30_000)
+    widget.box.locator(".t-report").filter(has_text=move.says).wait_for()
     if "error" not in move.changes:
         assert widget.error().strip() == "", move

@@ -4,6 +4,9 @@ set -uo pipefail
 python=$1/bin/python
 shift
 export OMP_NUM_THREADS=1   # two pytest workers on two cores
+# Images of containers often set this, and uv installs no bytecode: every process would compile all that it imports,
+# which takes three times as long as the imports.
+unset PYTHONDONTWRITEBYTECODE
 
 # Only these plugins: to load all that are installed (nbval most of all) takes as long as to load torch, in each process.
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1

@@ -254,10 +254,16 @@ def server(course, tmp_path_factory):
         lab.stop(process)
 
 
+def blank(browser, size: dict = SIZE):
+    """A page with a context of its own, which waits as long for anything as a busy machine may take."""
+    page = browser.new_context(viewport=size).new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    return page
+
+
 def load(page, server, path: str = "") -> None:
     """JupyterLab with a fresh workspace."""
     base, token = server
-    page.set_default_timeout(1000 * PATIENCE)
     page.goto(f"{base}/lab{path}?token={token}&reset")
     page.wait_for_function("() => window.jupyterapp")
 
@@ -268,7 +274,7 @@ def new_page(browser, server):
     opened = []
 
     def open_one(name: str) -> NotebookPage:
-        notebook = NotebookPage(browser.new_context(viewport=SIZE).new_page(), server[0], name)
+        notebook = NotebookPage(blank(browser), server[0], name)
         opened.append(notebook)
         load(notebook.page, server, f"/tree/notebooks/{name}")
         notebook.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden)")
@@ -289,7 +295,7 @@ def new_page(browser, server):
 @pytest.fixture(scope="session")
 def laboratory(browser, server):
     """``laboratory(name)`` opens notebooks/name in the one JupyterLab, in which it closes what was open."""
-    page = browser.new_context(viewport=SIZE).new_page()
+    page = blank(browser)
     load(page, server)
     page.evaluate(WITHIN, ["() => jupyterapp.restored.then(() => null)", PATIENCE])
 

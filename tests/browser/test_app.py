@@ -8,7 +8,7 @@ import urllib.request
 import uuid
 
 import pytest
-from browser.conftest import PATIENCE, SIZE, NotebookPage, WidgetOnPage
+from browser.conftest import PATIENCE, SIZE, NotebookPage, WidgetOnPage, blank
 from moves import Move, make
 
 from ponita_edu import app, lab
@@ -93,11 +93,11 @@ def pages(browser, site):
     opened = []
 
     def open_one(name: str, size: dict = SIZE) -> AppPage:
-        page = AppPage(browser.new_context(viewport=size).new_page(), site[0], name)
+        page = AppPage(blank(browser, size), site[0], name)
         opened.append(page)
-        page.page.goto(f"{site[0]}/{name}?token={site[1]}", timeout=1000 * PATIENCE)
+        page.page.goto(f"{site[0]}/{name}?token={site[1]}")
         if name:
-            page.page.wait_for_selector(".ponita-explorer", timeout=1000 * PATIENCE)
+            page.page.wait_for_selector(".ponita-explorer")
             page.widget(page.widget_names()[0]).wait_until_drawn()
         return page
 
@@ -132,7 +132,7 @@ def ask(site, path: str, method: str = "GET", token: str | None = None) -> int:
     headers = {"Authorization": f"token {site[1] if token is None else token}"}
     request = urllib.request.Request(site[0] + path, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -229,7 +229,7 @@ def test_no_kernel_is_started_or_changed_by_request(visitor, site, method, path)
 
 def test_without_the_token_there_is_a_login_and_nothing_else(site):
     for path in ("/", "/pairs"):
-        with urllib.request.urlopen(site[0] + path, timeout=30) as answer:
+        with urllib.request.urlopen(site[0] + path, timeout=PATIENCE) as answer:
             assert "/login" in answer.url
     assert ask(site, "/api/kernels/00000000-0000-0000-0000-000000000000", token="wrong") == 403
 
@@ -253,7 +253,7 @@ def test_visitors_code_is_not_run(visitor, site, tmp_path):
         socket.send(message("kernel_info_request", "shell"))
         kinds = set()
         while "kernel_info_reply" not in kinds:  # what may pass is answered, after all that was sent before
-            kinds.add(json.loads(base.deserialize_msg_from_ws_v1(socket.recv(timeout=30))[1][0])["msg_type"])
+            kinds.add(json.loads(base.deserialize_msg_from_ws_v1(socket.recv(timeout=PATIENCE))[1][0])["msg_type"])
     assert not kinds & {"execute_reply", "complete_reply", "debug_reply", "error"} and not target.exists()
     with pytest.raises(exceptions.InvalidStatus, match="400"):  # a message of the old protocol would stop the server
         client.connect(address)
@@ -264,7 +264,7 @@ def test_kernel_ends_when_its_page_is_closed(visitor, site):
     path = f"/api/kernels/{visitor.kernel}"
     assert ask(site, path) == 200
     visitor.page.goto(f"{site[0]}/")
-    for _ in range(40):
+    for _ in range(4 * PATIENCE):
         if ask(site, path) == 404:
             return
         visitor.page.wait_for_timeout(250)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browser.conftest import blank
 
 pytest.importorskip("myst_nb", reason="myst-nb is not installed (dev extra)")
 
@@ -92,8 +93,8 @@ def open_page(browser):
     contexts, outside, errors = [], [], []
 
     def open_one(address: str, width: int = 1280):
-        contexts.append(browser.new_context(viewport={"width": width, "height": 800}))
-        page = contexts[-1].new_page()
+        page = blank(browser, {"width": width, "height": 800})
+        contexts.append(page.context)
         own = (address[: address.index("/", 8)] + "/", "data:", "blob:")
         page.on("request", lambda r: None if r.url.startswith(own) else outside.append(r.url))
         page.on("pageerror", lambda e: errors.append(str(e)))
@@ -110,7 +111,7 @@ def open_page(browser):
 
 def draw_widget(page):
     page.locator("[data-widget]").first.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('[data-widget]').dataset.state === 'drawn'", timeout=60_000)
+    page.wait_for_function("() => document.querySelector('[data-widget]').dataset.state === 'drawn'")
 
 
 def test_every_link_leads_somewhere(book):
@@ -166,7 +167,7 @@ def test_molecules_are_drawn(book, open_page):
     page = open_page((book / "notebooks/11_qm9_properties.html").as_uri())
     view = page.locator("[data-widget]").first
     view.scroll_into_view_if_needed()
-    page.wait_for_function("() => document.querySelector('.ponita-viewer')?.dataset.state === 'drawn'", timeout=60_000)
+    page.wait_for_function("() => document.querySelector('.ponita-viewer')?.dataset.state === 'drawn'")
     assert page.locator(".ponita-viewer").first.get_attribute("data-models") == "8"
 
 
@@ -181,11 +182,11 @@ def test_answer_unfolds(book, open_page):
 
 def test_search_finds_a_word_of_the_course(site, open_page):
     page = open_page(f"{site}/search.html?q=stabiliser")
-    page.wait_for_selector("#search-results li a", timeout=30_000)
+    page.wait_for_selector("#search-results li a")
     found = page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
     assert any("01_groups" in address for address in found)
     page = open_page(f"{site}/search.html?q=zebrafinch")
-    page.wait_for_selector("#search-results p", timeout=30_000)
+    page.wait_for_selector("#search-results p")
     assert page.locator("#search-results li").count() == 0
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.conftest import NOTEBOOK as LIMIT
+from browser.conftest import blank
 
 from ponita_edu.course.cells import exercises
 
@@ -20,7 +22,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("book")]
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "notebooks" / "02_equivalence_classes_and_invariants.ipynb"
-PATIENCE = 180_000  # milliseconds, on a busy machine
 PLACE = "raise NotImplementedError"
 # the receiver minus the sender, and the right way round
 WRONG_LINE = ("r = p_t - p_s; "
@@ -70,8 +71,8 @@ def write(page, cell, stub: str, lines: str) -> None:
 
 def test_newcomer_reaches_the_first_exercise_of_notebook_02(address, browser):
     exercise = exercises(nbformat.read(NOTEBOOK, as_version=4))[0]
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.set_default_timeout(PATIENCE)
+    page = blank(browser)
+    page.set_default_timeout(1000 * LIMIT)  # the exercise waits for all cells
     page.goto(address)
     notebook(page).locator("h1").filter(has_text="00 · ").wait_for()
     follow(page, "01 groups and homogeneous spaces", "01 · ")

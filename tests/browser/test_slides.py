@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.conftest import blank
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +18,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 def test_slides_show_every_figure_and_turn_by_keys(browser, tmp_path):
     assert tool.main(["--out", str(tmp_path / "deck.html")]) == 0
-    page, asked, errors = browser.new_page(), [], []
+    page, asked, errors = blank(browser), [], []
     page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else asked.append(r.url))
     page.on("pageerror", lambda e: errors.append(str(e)))
     page.goto((tmp_path / "deck.html").as_uri())
@@ -37,7 +38,7 @@ def test_slides_show_every_figure_and_turn_by_keys(browser, tmp_path):
     assert shown.locator("h1").inner_text().startswith("00 · ")
     page.keyboard.press("End")
     assert shown.locator("small").inner_text().startswith(NOTEBOOKS[-1].stem[:2])
-    page.close()
+    page.context.close()
     assert asked == [] and errors == []
 
 
