@@ -5,12 +5,13 @@ pieces of all bodies together gives what the turnable picture gives.
 """
 
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -24,12 +25,14 @@ DASH = 0.045
 SUN = np.array([0.4, 0.5, 0.77])  # towards the light: right, up, out of the paper
 
 
-class Piece(NamedTuple):
-    depth: float
-    corners: np.ndarray  # [k, 2]
-    face: tuple
-    edge: tuple
-    width: float
+class Pieces(NamedTuple):
+    """Flat pieces with equally many corners each; a piece of a line has two."""
+
+    depth: Float[np.ndarray, " pieces"]
+    corners: Float[np.ndarray, "pieces corners 2"]
+    face: Float[np.ndarray, "pieces 4"]  # red, green, blue, opacity
+    edge: Float[np.ndarray, "pieces 4"]
+    width: Float[np.ndarray, " pieces"]  # of the edge, in points
 
 
 def draw(scene, ax: Axes | None = None) -> Figure:
@@ -45,12 +48,8 @@ def draw(scene, ax: Axes | None = None) -> Figure:
         paths = [np.stack((scene.centre, scene.centre + tip)) for tip in tips]
         pieces += _pieces(Lines(paths, [theme.GREY] * scene.dim, 1.5, False, ""), scene, eye, pixel)
         _write(ax, 1.04 * tips @ eye.T, list("xyz"), theme.GREY)
-    if scene.dim == 3:
-        pieces.sort(key=lambda piece: piece.depth)
     if pieces:
-        ax.add_collection(PolyCollection([p.corners for p in pieces], facecolors=[p.face for p in pieces],
-                                         edgecolors=[p.edge for p in pieces], linewidths=[p.width for p in pieces],
-                                         closed=True, capstyle="round"))
+        ax.add_collection(_painted(pieces, sort=scene.dim == 3))
     for item in scene.items:
         if isinstance(item, Labels):
             _write(ax, (item.xyz - scene.centre) @ eye.T, item.texts, item.colour)
@@ -68,6 +67,16 @@ def draw(scene, ax: Axes | None = None) -> Figure:
     return ax.figure
 
 
+def _painted(pieces: list[Pieces], sort: bool) -> PathCollection:
+    depth, face, edge, width = (np.concatenate([getattr(p, name) for p in pieces])
+                                for name in ("depth", "face", "edge", "width"))
+    # matplotlib makes the paths of an array many times faster than one by one
+    paths = [path for p in pieces for path in PolyCollection(p.corners).get_paths()]
+    order = np.argsort(depth, kind="stable") if sort else np.arange(len(depth))
+    return PathCollection([paths[k] for k in order], facecolors=face[order], edgecolors=edge[order],
+                          linewidths=width[order], capstyle="round")
+
+
 def _eye(scene) -> np.ndarray:
     """Rows: right, up and (3D) towards the eye."""
     if scene.dim == 2:
@@ -78,7 +87,7 @@ def _eye(scene) -> np.ndarray:
     return np.stack((right, np.cross(out, right), out))
 
 
-def _pieces(item: Item, scene, eye: np.ndarray, pixel: Real) -> list[Piece]:
+def _pieces(item: Item, scene, eye: np.ndarray, pixel: Real) -> list[Pieces]:
     def seen(xyz: np.ndarray) -> np.ndarray:
         p = (xyz - scene.centre) @ eye.T
         return p if scene.dim == 3 else np.concatenate((p, np.zeros((len(p), 1))), axis=1)
@@ -88,23 +97,21 @@ def _pieces(item: Item, scene, eye: np.ndarray, pixel: Real) -> list[Piece]:
         case Points():
             colours = ([theme.rgb(c) for c in item.colours] if item.values is None
                        else theme.scale_colours(item.values, item.limits, item.scale))
-            radii = item.sizes * pixel / 2
-            return [_disc(p, r, (*c, 1), (1, 1, 1, 1), 0.5)
-                    for p, r, c in zip(seen(item.xyz), radii, colours, strict=True)]
+            return _discs(seen(item.xyz), item.sizes * pixel / 2, _rgba(colours), (1.0, 1.0, 1.0, 1.0), 0.5)
         case Lines():
             return [piece for path, c in zip(item.paths, item.colours, strict=True)
-                    for piece in _line(seen(path), (*theme.rgb(c), 1), item.width, half, item.dash)]
+                    for piece in _line(seen(path), theme.rgb(c), item.width, half, item.dash)]
         case Arrows():
             tips, axes, radii = item.heads(half)
             pieces = []
             for a, b, c in zip(seen(item.start), seen(tips - 0.9 * axes), item.colours, strict=True):
-                pieces += _line(np.stack((a, b)), (*theme.rgb(c), 1), item.width, half, False)
+                pieces += _line(np.stack((a, b)), theme.rgb(c), item.width, half, False)
             if scene.dim == 2:
                 side = radii[:, None] * np.stack((-axes[:, 1], axes[:, 0]), 1) / np.maximum(
                     np.linalg.norm(axes, axis=1, keepdims=True), 1e-12)
-                return pieces + [Piece(0.0, seen(np.stack(corners))[:, :2], (*theme.rgb(c), 1), (*theme.rgb(c), 1), 0.5)
-                                 for *corners, c in zip(tips, tips - axes + side, tips - axes - side, item.colours,
-                                                        strict=True)]
+                corners = np.stack([seen(p) for p in (tips, tips - axes + side, tips - axes - side)], axis=1)
+                colours = _rgba([theme.rgb(c) for c in item.colours])
+                return pieces + _flat(corners, colours, colours, 0.5)
             vertices, faces = shapes.cones(tips, axes, radii)
             return pieces + _triangles(seen(vertices), faces, _repeated(item.colours, len(faces)))
         case Mesh():
@@ -118,11 +125,12 @@ def _pieces(item: Item, scene, eye: np.ndarray, pixel: Real) -> list[Piece]:
                 colour = np.stack([theme.rgb(c) for c in item.vertex_colours])[item.triangles].mean(1)
             return _triangles(seen(item.vertices), item.triangles, colour, item.opacity, shade=item.values is None)
         case Sphere():
-            rgb = theme.rgb(item.colour)
-            return [_disc(seen(item.centre[None])[0], item.radius, (*rgb, 1.5 * item.opacity), (*rgb, 0.8), 0.8, 96)]
+            rgb = [theme.rgb(item.colour)]
+            return _discs(seen(item.centre[None]), np.array([item.radius]), _rgba(rgb, 1.5 * item.opacity),
+                          _rgba(rgb, 0.8), 0.8, 96)
         case Balls() if item.opacity < 1:
-            return [_disc(p, r, (*theme.rgb(c), item.opacity), (*theme.rgb(c), 0.9), 0.8)
-                    for p, r, c in zip(seen(item.xyz), item.radii, item.colours, strict=True)]
+            rgb = [theme.rgb(c) for c in item.colours]
+            return _discs(seen(item.xyz), item.radii, _rgba(rgb, item.opacity), _rgba(rgb, 0.9), 0.8)
         case Balls():
             vertices, faces = shapes.balls(item.xyz, item.radii)
             return _triangles(seen(vertices), faces, _repeated(item.colours, len(faces)))
@@ -142,24 +150,41 @@ def _cut(start: np.ndarray, end: np.ndarray, parts: int = 6) -> tuple[np.ndarray
     return tuple(np.concatenate([start + (k + extra) * step for k in range(parts)]) for extra in (0, 1))
 
 
-def _disc(centre: np.ndarray, radius: Real, face: tuple, edge: tuple, width: Real, sides: int = 28) -> Piece:
+def _rgba(rgb, opacity: Real = 1.0) -> np.ndarray:
+    rgb = np.array(rgb, dtype=float).reshape(-1, 3)
+    return np.concatenate((rgb, np.full((len(rgb), 1), float(opacity))), axis=1)
+
+
+def _flat(corners: np.ndarray, face: np.ndarray, edge: Any, width: Real) -> list[Pieces]:
+    """Pieces of corners [pieces, corners, 3], the last number the depth."""
+    n = len(corners)
+    if n == 0:
+        return []
+    return [Pieces(corners[..., 2].mean(1), corners[..., :2], face, np.broadcast_to(edge, (n, 4)),
+                   np.full(n, float(width)))]
+
+
+def _discs(centres: np.ndarray, radii: np.ndarray, face: np.ndarray, edge: Any, width: Real, sides: int = 28
+           ) -> list[Pieces]:
     angle = 2 * np.pi * np.arange(sides) / sides
-    return Piece(centre[2], centre[:2] + radius * np.stack((np.cos(angle), np.sin(angle)), 1), face, edge, width)
+    circle = np.stack((np.cos(angle), np.sin(angle), 0 * angle), axis=1)
+    return _flat(centres[:, None] + radii[:, None, None] * circle, face, edge, width)
 
 
-def _line(path: np.ndarray, colour: tuple, width: Real, half: Real, dash: bool) -> list[Piece]:
+def _line(path: np.ndarray, rgb: tuple, width: Real, half: Real, dash: bool) -> list[Pieces]:
     length = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))))
     step = (DASH if dash else SHORT) * half
     count = max(int(np.ceil(length[-1] / step)), 1)
     # the given corners stay corners
     at = np.unique(np.concatenate((np.linspace(0, length[-1], count + 1), [] if dash else length)))
     dense = np.stack([np.interp(at, length, path[:, k]) for k in range(3)], axis=1)
-    return [Piece(dense[k : k + 2, 2].mean(), dense[k : k + 2, :2], colour, colour, 0.72 * width)
-            for k in range(0, len(dense) - 1, 2 if dash else 1)]
+    ends = np.stack((dense[:-1], dense[1:]), axis=1)[:: 2 if dash else 1]
+    colour = np.broadcast_to(_rgba(rgb), (len(ends), 4))
+    return _flat(ends, colour, colour, 0.72 * width)
 
 
 def _triangles(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, opacity: Real = 1.0, shade: bool = True
-               ) -> list[Piece]:
+               ) -> list[Pieces]:
     corners = vertices[faces]
     if shade:
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -167,10 +192,9 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, opa
         normal *= np.where(normal[:, 2:] < 0, -1, 1)
         bright = 0.62 + 0.45 * np.clip(normal @ SUN, 0, None)[:, None]
         colours = np.clip(colours * bright, 0, 1)
-    rgba = np.concatenate((colours, np.full((len(colours), 1), opacity)), axis=1)
-    edge = rgba * [1, 1, 1, float(opacity == 1)]  # a hair line closes the seams between neighbours
-    return [Piece(c[:, 2].mean(), c[:, :2], tuple(f), tuple(e), 0.4)
-            for c, f, e in zip(corners, rgba, edge, strict=True)]
+    rgba = _rgba(colours, opacity)
+    # a hair line closes the seams between neighbours
+    return _flat(corners, rgba, rgba * [1, 1, 1, float(opacity == 1)], 0.4)
 
 
 def _write(ax: Axes, places: np.ndarray, texts: list[str], colour: str) -> None:
