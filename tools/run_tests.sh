@@ -48,12 +48,14 @@ browser() { has_tests tests/browser || { none; return; }; pytest tests/browser -
 
 none() { echo "no test files in this stage yet"; }
 
+so_far=
 for stage in "$@"; do
-    echo "== $stage"
+    echo "== $stage${so_far:+ (so far:${so_far%,})}"
     start=$SECONDS
     "$stage"
     code=$?
-    took=$((SECONDS - start))
-    echo "== $stage: $([ $code -eq 0 ] && echo ok || echo "FAILED (exit $code)"), $((took / 60)) min $((took % 60)) s"
+    took="$(((SECONDS - start) / 60)) min $(((SECONDS - start) % 60)) s"
+    echo "== $stage: $([ $code -eq 0 ] && echo ok || echo "FAILED (exit $code)"), $took"
     [ $code -eq 0 ] || exit "$code"
+    so_far+=" $stage $took,"
 done

@@ -214,13 +214,13 @@ def test_make_venv_without_python_says_what_to_install(tmp_path, python, expecte
 def run_stages(tmp_path):
     """Run tools/run_tests.sh in a small project; its python notes its arguments and exits with ``code``."""
 
-    def run(*stages: str, code: int = 0, tests: tuple[str, ...] = ()) -> tuple[int, str, str]:
+    def run(*stages: str, code: int = 0, tests: tuple[str, ...] = (), note: str = '"$@"') -> tuple[int, str, str]:
         for test in tests:
             (tmp_path / test).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / test).touch()
         python = tmp_path / "venv" / "bin" / "python"
         python.parent.mkdir(parents=True)
-        python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\nexit {code}\n')
+        python.write_text(f"#!/bin/sh\necho {note} >> {tmp_path}/calls\nexit {code}\n")
         python.chmod(0o755)
         done = subprocess.run(
             [ROOT / "tools/run_tests.sh", "venv", *stages], cwd=tmp_path, capture_output=True, text=True
@@ -239,9 +239,17 @@ def test_run_tests_checks_shapes_in_unit_and_not_in_bad_input(run_stages):
         tests=("tests/unit/test_a.py", "tests/more/test_b.py", "tests/bad_input/test_c.py"),
     )
     unit, bad_input = calls.splitlines()
-    assert code == 0 and "== bad_input: ok, 0 min" in out
+    assert code == 0 and "== bad_input: ok, 0 min" in out and "== bad_input (so far: unit 0 min" in out
     assert "--jaxtyping-packages" in unit and "tests/unit/" in unit and "tests/more/" in unit
     assert "--jaxtyping-packages" not in bad_input and "bad_input" not in unit
+
+
+@needs_make
+def test_run_tests_keeps_bytecode_where_the_environment_forbids_it(run_stages, monkeypatch):
+    """uv installs none, so every process would compile all that it imports."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    code, _, calls = run_stages("lint", note='"$PYTHONDONTWRITEBYTECODE$OMP_NUM_THREADS"')
+    assert code == 0 and calls.splitlines() == ["1", "1"]  # the threads alone
 
 
 @needs_make
