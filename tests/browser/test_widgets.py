@@ -148,7 +148,7 @@ MOVES = {
         Move("TurnMolecule", "reset"),
     ],
     "12_qm9_generation.ipynb": [  # of the first of its two viewers: a molecule drowns
-        Move("DiffusionViewer", "step", "ArrowRight", says="sigma = 0."),
+        Move("DiffusionViewer", "step", "ArrowRight", times=20, says="sigma = 0."),
         Move("DiffusionViewer", "still", changes=("report",)),
         Move("DiffusionViewer", "step", "End", says="sigma = 5.000"),
         Move("DiffusionViewer", "reset", says="sigma = 0.000"),
