@@ -150,7 +150,7 @@ def _cut(start: np.ndarray, end: np.ndarray, parts: int = 6) -> tuple[np.ndarray
     return tuple(np.concatenate([start + (k + extra) * step for k in range(parts)]) for extra in (0, 1))
 
 
-def _rgba(rgb, opacity: Real = 1.0) -> np.ndarray:
+def _rgba(rgb: Any, opacity: Real = 1.0) -> np.ndarray:
     rgb = np.array(rgb, dtype=float).reshape(-1, 3)
     return np.concatenate((rgb, np.full((len(rgb), 1), float(opacity))), axis=1)
 
@@ -171,7 +171,7 @@ def _discs(centres: np.ndarray, radii: np.ndarray, face: np.ndarray, edge: Any, 
     return _flat(centres[:, None] + radii[:, None, None] * circle, face, edge, width)
 
 
-def _line(path: np.ndarray, rgb: tuple, width: Real, half: Real, dash: bool) -> list[Pieces]:
+def _line(path: np.ndarray, rgb: np.ndarray, width: Real, half: Real, dash: bool) -> list[Pieces]:
     length = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))))
     step = (DASH if dash else SHORT) * half
     count = max(int(np.ceil(length[-1] / step)), 1)
