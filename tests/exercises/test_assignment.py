@@ -140,7 +140,7 @@ def hand_in(folder: Path, name: str, student: str, answers: dict[str, str]) -> N
 
 @pytest.mark.slow
 def test_nbgrader_grades_submissions(tmp_path):
-    """Full points for the solutions; one exercise's points for one right answer beside untouched stubs."""
+    """Full points for the solutions, none for untouched stubs, one exercise's points for one right answer."""
     from nbgrader.api import Gradebook
 
     folder, path = tmp_path / "class", cut(BOTH_KINDS, tmp_path)
@@ -151,8 +151,8 @@ def test_nbgrader_grades_submissions(tmp_path):
     answers = {c.metadata.nbgrader.grade_id: c.source for c in source.cells
                if c.metadata.get("nbgrader", {}).get("solution")}
     first, points = f"exercise-{found[0].number.replace('.', '-')}", sum(e.points for e in found)
-    expected = {"full": points, "first": found[0].points}
-    for student, given in (("full", answers), ("first", {first: answers[first]})):
+    expected = {"full": points, "first": found[0].points, "untouched": 0}
+    for student, given in (("full", answers), ("first", {first: answers[first]}), ("untouched", {})):
         hand_in(folder, name, student, given)
     tool.nbgrader(folder, "zip_collect", name)
     tool.nbgrader(folder, "autograde", name, "--create")
