@@ -29,6 +29,16 @@ from ponita_edu.viz import grids
 PAUSE = 3.0  # seconds after a birth in which the child, not the mother, shall have the processor
 
 
+def warm_up() -> Iterator[None]:
+    """Fill the caches that pages share, step by step."""
+    for make in MAKERS.values():
+        make()
+        Widget.close_all()  # only what it has worked out is to stay
+        yield
+    for _ in grids.repulsion_grids():
+        yield
+
+
 class Mother:
     """Answers requests for kernels on two file descriptors."""
 
@@ -36,11 +46,13 @@ class Mother:
         self._requests, self._answers, self._rest, self._open = requests, answers, b"", True
         self._born = -PAUSE
 
+    warm_up, be_kernel = staticmethod(warm_up), staticmethod(kernel.run)  # what tests do in another way
+
     def serve(self) -> None:
         """Answer requests until there will be no more; use the time between to get warm."""
         self._say({"ready": True})
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # dead children need no burial
-        for _ in warm_up():
+        for _ in self.warm_up():
             self._answer(PAUSE if time.monotonic() - self._born < PAUSE else 0)
         gc.collect()
         gc.freeze()  # the collector would write to memory that is shared
@@ -72,24 +84,14 @@ class Mother:
             os.environ.clear()
             os.environ.update(wanted["env"], JPY_PARENT_PID=str(os.getppid()))
             os.chdir(wanted["cwd"])
-            kernel.run(wanted["connection_file"])
+            self.be_kernel(wanted["connection_file"])
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(0)
 
 
-def warm_up() -> Iterator[None]:
-    """Fill the caches that pages share, step by step."""
-    for make in MAKERS.values():
-        make()
-        Widget.close_all()  # only what it has worked out is to stay
-        yield
-    for _ in grids.repulsion_grids():
-        yield
-
-
-def main() -> None:
+def main(kind: type[Mother] = Mother) -> None:
     """Take requests from standard input; answers go to standard output, whatever is printed to the error stream."""
     requests, answers = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -98,7 +100,7 @@ def main() -> None:
     # no thread may run at a fork: it would be missing in the child
     tqdm.monitor_interval, grids.BACKGROUND = 0, False
     torch.set_num_threads(1)
-    Mother(requests, answers).serve()
+    kind(requests, answers).serve()
 
 
 if __name__ == "__main__":

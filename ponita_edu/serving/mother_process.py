@@ -13,13 +13,14 @@ FORKS = sys.platform.startswith("linux")  # elsewhere a fork of a process with s
 class MotherProcess:
     """A mother, and a new one should she have died."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "ponita_edu.serving.mother") -> None:
+        self._module = module
         self._process: subprocess.Popen | None = None
         self._one_at_a_time = threading.Lock()
 
     def begin(self) -> None:
         """Start her; she answers when she is ready."""
-        self._process = subprocess.Popen([sys.executable, "-m", "ponita_edu.serving.mother"], stdin=subprocess.PIPE,
+        self._process = subprocess.Popen([sys.executable, "-m", self._module], stdin=subprocess.PIPE,
                                          stdout=subprocess.PIPE)
         self._ready = False
 

@@ -15,8 +15,6 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 from ponita_edu.serving.mother_process import FORKS, mother
 from ponita_edu.serving.site_map import KERNEL
 
-NAME = "ponita-edu-fork"
-
 
 class Child:
     """A process that is no child of ours, with the methods of `subprocess.Popen` that Jupyter uses."""
@@ -52,13 +50,22 @@ class Child:
 class ForkProvisioner(LocalProvisioner):
     """A kernel that the mother gives birth to."""
 
+    mother = mother
+
     async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
         """Have one born; the command is not run, its last word names the file of the kernel's addresses."""
         self.cwd = options.get("cwd") or os.getcwd()
-        self.pid = await mother.bear(connection_file=cmd[-1], cwd=str(self.cwd), env=dict(options["env"]))
+        self.pid = await self.mother.bear(connection_file=cmd[-1], cwd=str(self.cwd), env=dict(options["env"]))
         self.process = Child(self.pid)
         self.pgid = None  # signals go to the process alone: a group could be another's by now
         return self.connection_info
+
+
+def provided_by(provisioner: type[ForkProvisioner]) -> dict[str, Any]:
+    """What the description of a kernel must say to have it started so; no package need be installed for that."""
+    factory, place = KernelProvisionerFactory, f"{provisioner.__module__}:{provisioner.__name__}"
+    factory.instance().provisioners.setdefault(place, EntryPoint(place, place, factory.GROUP_NAME))
+    return {"kernel_provisioner": {"provisioner_name": place}}
 
 
 class PageKernelSpecs(KernelSpecManager):
@@ -72,9 +79,7 @@ class PageKernelSpecs(KernelSpecManager):
             raise NoSuchKernel(kernel_name)
         metadata = {}
         if FORKS:
-            names = KernelProvisionerFactory.instance().provisioners
-            names.setdefault(NAME, EntryPoint(NAME, f"{__name__}:ForkProvisioner", KernelProvisionerFactory.GROUP_NAME))
-            metadata = {"kernel_provisioner": {"provisioner_name": NAME}}
+            metadata = provided_by(ForkProvisioner)
         return KernelSpec(argv=[sys.executable, "-m", "ponita_edu.serving.kernel", "{connection_file}"],
                           display_name=KERNEL, language="python", metadata=metadata)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser.shorter import SHORTER, shorten
 
 from ponita_edu import doctor, lab
 
@@ -26,7 +27,9 @@ NOTEBOOKS = sorted((path.name for path in (ROOT / "notebooks").glob("*.ipynb")),
 SCREENSHOTS = ROOT / "docs" / "screenshots" if os.environ.get("PONITA_EDU_SCREENSHOTS") == "1" else None
 SIZE = {"width": 1280, "height": 800}
 PATIENCE = 120  # seconds for anything that should come soon, on a busy machine
-NOTEBOOK = 1200  # and for a whole notebook; 09 trains three networks
+NOTEBOOK = 1200  # and for a whole notebook
+OPTIONS = ("--LabApp.expose_app_in_browser=True",
+           "--ServerApp.kernel_spec_manager_class=browser.warm_kernels.WarmKernelSpecs")
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -227,12 +230,14 @@ def browser():
 
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
-    """A copy of what the notebooks read, so that no run changes a file of the checkout."""
+    """A copy of what the notebooks read, so that no run changes a file of the checkout; trainings are shortened."""
     folder = tmp_path_factory.mktemp("course")
     (folder / "notebooks").mkdir()
     for name in ("notebooks", "results", "configs"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    for name, texts in SHORTER.items():
+        shorten(folder / "notebooks" / name, texts)
     return folder
 
 
@@ -258,7 +263,8 @@ def server(course, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
             patch.setenv(variable, str(home / variable.lower()))
-        process = lab.start(course, port, token, log, extra=("--LabApp.expose_app_in_browser=True",))
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)
+        process = lab.start(course, port, token, log, extra=OPTIONS)
     try:
         lab.wait_until_ready(process, port, log)
         yield f"http://127.0.0.1:{port}", token

@@ -69,31 +69,23 @@ def test_top_of_the_notebook_has_its_title(ran):
     ran.screenshot(ran.name.removesuffix(".ipynb"))
 
 
-@pytest.fixture
-def slow_widget(write_notebook, open_notebook):
-    page = open_notebook(write_notebook("slow.ipynb", SLOW))
-    assert page.run_all() == []
-    shown = page.widget("Slow")
-    shown.wait_until_drawn()
-    return shown
-
-
-def test_last_value_wins_and_no_update_is_queued(slow_widget):
+def test_last_value_wins_and_an_error_is_shown_until_reset(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("slow.ipynb", SLOW))
+    assert notebook.run_all() == []
+    slow = notebook.widget("Slow")
+    slow.wait_until_drawn()
     # all keys at once, however slow the machine: a person's would come one in each tenth of a second
-    slow_widget.box.locator(".t-place .noUi-handle").evaluate(KEYS, 25)
-    slow_widget.box.locator(".t-report").filter(has_text="place 25,").wait_for()
-    drawn = int(slow_widget.report().split()[-2])
-    assert drawn < 15  # 26 if every key were drawn
+    slow.box.locator(".t-place .noUi-handle").evaluate(KEYS, 25)
+    slow.box.locator(".t-report").filter(has_text="place 25,").wait_for()
+    assert int(slow.report().split()[-2]) < 15  # drawn; 26 times if every key were
 
-
-def test_error_of_a_drawing_is_shown_and_reset_mends_it(slow_widget):
-    before = slow_widget.error()
-    slow_widget.use("place", "End")
-    assert "ValueError: place <40> is taken" in slow_widget.wait_for_change("error", before)
-    error = slow_widget.error()
-    slow_widget.use("reset")
-    assert slow_widget.wait_for_change("error", error).strip() == ""
-    slow_widget.box.locator(".t-report").filter(has_text="place 0,").wait_for()
+    before = slow.error()
+    slow.use("place", "End")
+    assert "ValueError: place <40> is taken" in slow.wait_for_change("error", before)
+    error = slow.error()
+    slow.use("reset")
+    assert slow.wait_for_change("error", error).strip() == ""
+    slow.box.locator(".t-report").filter(has_text="place 0,").wait_for()
 
 
 def test_explorer_has_the_classes_that_these_tests_look_for():
