@@ -8,13 +8,13 @@ import urllib.request
 import uuid
 
 import pytest
+from browser.accessibility import find_nothing_but_a_nameless_button
 from browser.conftest import PATIENCE, SIZE, NotebookPage, WidgetOnPage, blank
 from moves import Move, make
 
 from ponita_edu import app, lab
 from ponita_edu.serving.site_map import PAGES
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python: the dev extra")
 base = pytest.importorskip("jupyter_server.services.kernels.connection.base")
 exceptions = pytest.importorskip("websockets.exceptions")
 client = pytest.importorskip("websockets.sync.client", reason="websockets comes with Voilà, the course extra")
@@ -169,35 +169,9 @@ def test_page_fits_a_phone(phone):
 
 
 # ------------------------------------------------------------------------------------------------------ accessibility
-NAMELESS_BUTTON = """place => document.querySelector(place).insertAdjacentHTML(
-    'beforeend', '<button id="nameless"></button>')"""
-
-
-def grave(page, context: str | None = None) -> list[str]:
-    found = axe.Axe().run(page, context).response["violations"]
-    return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
-
-
-def find_nothing_but_a_nameless_button(page, place: str, context: str | None = None) -> None:
-    # names come half a second after the controls
-    page.wait_for_function("() => [...document.querySelectorAll('.noUi-handle')].every(h => h.ariaLabel)")
-    assert grave(page, context) == []
-    page.evaluate(NAMELESS_BUTTON, place)
-    assert [found.split(":")[0] for found in grave(page, context)] == ["button-name"]  # the control
-    page.evaluate("() => document.querySelector('#nameless').remove()")
-
-
 def test_axe_finds_nothing_grave_on_any_screen(open_page, visitor, phone):
     for opened in (open_page(""), visitor, phone):
         find_nothing_but_a_nameless_button(opened.page, "main")
-
-
-def test_axe_finds_nothing_grave_in_a_widget_of_a_notebook(write_notebook, open_notebook):
-    notebook = open_notebook(write_notebook("axe.ipynb", "from ponita_edu.viz.trajectories import TrajectoryViewer\n"
-                                            "TrajectoryViewer([[[0., 0, 0]], [[1., 0, 0]]], [1.])"))
-    assert notebook.run_all() == []
-    notebook.widget("TrajectoryViewer").wait_until_drawn()
-    find_nothing_but_a_nameless_button(notebook.page, ".ponita-explorer", ".ponita-explorer")
 
 
 # --------------------------------------------------------------------------------------------- what a visitor may not

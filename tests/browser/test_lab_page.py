@@ -1,6 +1,7 @@
 """The course's JupyterLab in a browser, with no way to the internet: cells run and widgets react."""
 
 import pytest
+from browser.accessibility import find_nothing_but_a_nameless_button
 
 pytestmark = pytest.mark.browser
 
@@ -106,3 +107,11 @@ def test_error_in_a_cell_is_reported(write_notebook, open_notebook):
     notebook = open_notebook(write_notebook("error.ipynb", "1 / 0"))
     errors = notebook.run_all()
     assert len(errors) == 1 and "ZeroDivisionError" in errors[0]
+
+
+def test_axe_finds_nothing_grave_in_a_widget_of_a_notebook(write_notebook, open_notebook):
+    notebook = open_notebook(write_notebook("axe.ipynb", "from ponita_edu.viz.trajectories import TrajectoryViewer\n"
+                                            "TrajectoryViewer([[[0., 0, 0]], [[1., 0, 0]]], [1.])"))
+    assert notebook.run_all() == []
+    notebook.widget("TrajectoryViewer").wait_until_drawn()
+    find_nothing_but_a_nameless_button(notebook.page, ".ponita-explorer", ".ponita-explorer")
