@@ -1,7 +1,17 @@
 """What every test gets: exact float32 products, shapes checked anew, and a data folder that starts empty."""
 
+import gc
+
 import first_calls
 import pytest
+
+gc.disable()  # while tests and all that they import are loaded, of which nothing can be freed
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop():
+    gc.freeze()  # the collector need not look at a million objects again whenever a test makes some
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
