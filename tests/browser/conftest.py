@@ -230,13 +230,13 @@ def browser():
 
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
-    """A copy of what the notebooks read, so that no run changes a file of the checkout; trainings are shortened."""
+    """A copy of what the notebooks read, so that no run changes the checkout; shortened, but for screenshots."""
     folder = tmp_path_factory.mktemp("course")
     (folder / "notebooks").mkdir()
     for name in ("notebooks", "results", "configs"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
-    for name, texts in SHORTER.items():
+    for name, texts in ({} if SCREENSHOTS else SHORTER).items():
         shorten(folder / "notebooks" / name, texts)
     return folder
 
