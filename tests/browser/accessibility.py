@@ -2,13 +2,12 @@
 
 import pytest
 
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python: the dev extra")
-
 NAMELESS_BUTTON = """place => document.querySelector(place).insertAdjacentHTML(
     'beforeend', '<button id="nameless"></button>')"""
 
 
 def grave(page, context: str | None = None) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python: the dev extra")
     found = axe.Axe().run(page, context).response["violations"]
     return [f"{v['id']}: {v['nodes'][0]['html'][:200]}" for v in found if v["impact"] in ("serious", "critical")]
 

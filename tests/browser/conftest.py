@@ -228,14 +228,17 @@ def browser():
         chromium.close()
 
 
+def copy_course(folder: Path) -> Path:
+    """What the notebooks read, so that no run changes the checkout."""
+    for name in ("notebooks", "results", "configs"):
+        shutil.copytree(ROOT / name, folder / name)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def course(tmp_path_factory):
-    """A copy of what the notebooks read, so that no run changes the checkout; shortened, but for screenshots."""
-    folder = tmp_path_factory.mktemp("course")
-    (folder / "notebooks").mkdir()
-    for name in ("notebooks", "results", "configs"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+    """A copy of the course; its trainings are shortened, but for screenshots."""
+    folder = copy_course(tmp_path_factory.mktemp("course"))
     for name, texts in ({} if SCREENSHOTS else SHORTER).items():
         shorten(folder / "notebooks" / name, texts)
     return folder

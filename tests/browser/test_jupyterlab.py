@@ -1,6 +1,8 @@
 """Every notebook of the course, opened and run in JupyterLab as a reader does, with no way to the internet."""
 
+import nbformat
 import pytest
+from browser.shorter import shorten
 
 from ponita_edu.viz import widget
 
@@ -67,6 +69,15 @@ def test_every_widget_is_drawn(ran):
 def test_top_of_the_notebook_has_its_title(ran):
     assert ran.page.locator(".jp-Notebook h1").first.is_visible()
     ran.screenshot(ran.name.removesuffix(".ipynb"))
+
+
+def test_a_text_that_no_longer_stands_in_a_notebook_is_an_error(tmp_path):
+    v4, path = nbformat.v4, tmp_path / "a.ipynb"
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell("steps=200"), v4.new_code_cell("print(1)")]), path)
+    shorten(path, {"steps=200": "steps=2"})
+    assert [cell.source for cell in nbformat.read(path, as_version=4).cells] == ["steps=2", "print(1)"]
+    with pytest.raises(ValueError, match="stands in 0 code cells"):
+        shorten(path, {"steps=200": "steps=2"})
 
 
 def test_last_value_wins_and_an_error_is_shown_until_reset(write_notebook, open_notebook):

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser.conftest import NOTEBOOK as LIMIT
-from browser.conftest import blank
+from browser.conftest import blank, copy_course
 
 from ponita_edu.course.cells import exercises
 
@@ -31,7 +31,7 @@ RIGHT_LINE = WRONG_LINE.replace("p_t - p_s", "p_s - p_t")
 
 
 @pytest.fixture
-def address(course, tmp_path):
+def address(tmp_path):
     """What `make lab` prints: "Open http://…". It is run where the README says, in the folder that holds notebooks/."""
     readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
     assert re.search(r"^make lab\b", readme, re.MULTILINE)
@@ -40,7 +40,8 @@ def address(course, tmp_path):
     home = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
                                                     "IPYTHONDIR", "PONITA_EDU_DATA")}
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    lab = subprocess.Popen([sys.executable, "-m", module, "--port", "0", "--no-browser"], cwd=course, text=True,
+    lab = subprocess.Popen([sys.executable, "-m", module, "--port", "0", "--no-browser"],
+                           cwd=copy_course(tmp_path / "course"), text=True,
                            stdout=subprocess.PIPE, env=os.environ | home | {"PYTHONPATH": paths})
     try:
         yield lab.stdout.readline().strip().removeprefix("Open ")

@@ -1,7 +1,7 @@
 """Kernels of the browser tests' JupyterLab: forks of one process that has imported what notebooks import.
 
 In a plain kernel the imports take as long as all that a short notebook does. nbval and the newcomer's test start plain
-ones; here the pages are looked at.
+ones, on notebooks as they stand; here the pages are looked at.
 """
 
 from collections.abc import Iterator
