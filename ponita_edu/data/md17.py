@@ -5,11 +5,13 @@ doi:10.6084/m9.figshare.12672038). Everything is kept in float64: at −4·10⁵
 neighbouring float32 numbers are 0.03 kcal/mol = 1.4 meV apart, about as much as the published errors.
 """
 
+import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,7 @@ EMBEDDED = ("ethanol_xtb", "aspirin_xtb")
 PUBLISHED_FRAMES = 100_000  # the split looks no further
 _NPZ = {"numbers": "nuclear_charges", "pos": "coords", "energy": "energies", "forces": "forces"}
 _XYZ = {"numbers": "species", "pos": "pos", "energy": "energy", "forces": "forces"}
+_MOST_COLUMNS = 1_000  # in a line of extended XYZ
 _SHAPE = {"numbers": "[atoms]", "pos": "[frames, atoms, 3]", "energy": "[frames]", "forces": "[frames, atoms, 3]"}
 
 
@@ -208,14 +211,45 @@ def _read_npz(path: Path) -> dict[str, ndarray]:
     return arrays
 
 
+class _EndingFile(io.TextIOWrapper):
+    """A text file that refuses to be read on and on after its end.
+
+    ASE reads as many lines as a frame claims atoms before it looks at one of them, minutes for a claim of 10⁸.
+    """
+
+    _empty = 0
+
+    def readline(self, *size: int) -> str:
+        line = super().readline(*size)
+        self._empty = 0 if line else self._empty + 1
+        if self._empty > 9:
+            raise ValueError("the file ends before the last atom of a frame")
+        return line
+
+
+def _few_columns(comment: str) -> dict[str, Any]:
+    """A frame's comment line by ASE, which would go on to make a converter for each column that it names."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    info = key_val_str_to_dict(comment)
+    if (named := max(map(int, str(info.get("Properties")).split(":")[2::3]), default=0)) > _MOST_COLUMNS:
+        raise ValueError(f"Properties names {named} columns, more than {_MOST_COLUMNS:,}")
+    return info
+
+
 def _read_xyz(path: Path) -> dict[str, ndarray]:
     try:
         from ase.io import iread
+        from ase.io.formats import open_with_compression
     except ImportError as error:
         raise ValueError("it is no npz file, and to read extended XYZ, ASE is needed; install the extra chem, "
                          "or write an npz as rMD17 has it.") from error
+    with open_with_compression(str(path), "rb") as packed, _EndingFile(packed, encoding="utf-8") as file:
+        return _xyz_frames(iread(file, index=":", format="extxyz", properties_parser=_few_columns))
+
+
+def _xyz_frames(source: Iterator[Any]) -> dict[str, ndarray]:
     frames = []
-    source = iread(path, index=":", format="extxyz")
     while True:
         number = len(frames)
         try:

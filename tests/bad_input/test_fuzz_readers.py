@@ -5,6 +5,7 @@
 
 import importlib.util
 import io
+import os
 import random
 from pathlib import Path
 
@@ -44,6 +45,9 @@ FOUND = {  # reader and input; each once raised an error that was not ours, took
     "npy named npz": ("npz", b"\0" + header("{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }")),
     "split of no npz": ("npz", b"\2PK\x03\x04"),
     "frame of -2 atoms": ("extxyz", b"\1-2\n\n"),
+    "frame of 10^10 atoms": ("extxyz", b"\00010000000000\nenergy=1\nH 0 0 0\n"),
+    "10^30 columns": ("extxyz", b"\0002\nProperties=species:S:1" + 30 * b"0" + b":pos:R:3\nH 0 0 0\nH 0 0 1\n"),
+    "columns that cancel": ("extxyz", b"\0002\nProperties=a:S:-9999999999:b:S:9999999999\nH 0 0 0\nH 0 0 1\n"),
     "long word for a number": ("extxyz", b"\0" + fuzz.seeds("extxyz")[0][1:].replace(b"1.5e0", 5000 * b"\0")),
     "long word in plain xyz": ("extxyz", b"\0011\n\nH 0 0 " + 5000 * b"x"),
     "csv without a line": ("csv", b"\0"),
@@ -96,6 +100,16 @@ def test_foreign_long_and_slow_answers_are_faults(tmp_path, monkeypatch):
         while True:
             pass
 
+    def patient(data, folder):
+        try:
+            slow(data, folder)
+        except Exception as error:
+            raise ValueError("slow") from error
+
+    def hungry(data, folder):
+        held = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        assert b"x" * (fuzz.peak() - held + (8 << 20))
+
     def own_but_endless(data, folder):
         from ponita_edu.tasks.presets import PRESETS
         from ponita_edu.tasks.settings import replaced
@@ -103,7 +117,12 @@ def test_foreign_long_and_slow_answers_are_faults(tmp_path, monkeypatch):
         replaced(PRESETS["nbody"]["quick"], {"train": {"lr": "x"}}, prefix=700 * "y")
 
     assert fuzz.fault(foreign, b"", tmp_path)[0] == "ValueError in test_fuzz_readers.py:foreign"
-    assert fuzz.fault(slow, b"", tmp_path)[0].startswith("TooSlowError")
+    for reader in (slow, patient):
+        assert fuzz.fault(reader, b"", tmp_path)[0].startswith("TooSlowError")
+    monkeypatch.undo()
+    assert fuzz.fault(hungry, b"", tmp_path) is None
+    monkeypatch.setattr(fuzz, "GROWTH", 1 << 20)
+    assert fuzz.fault(hungry, b"", tmp_path)[0] == "more than 1 MB of memory"
     assert "long message" in fuzz.fault(own_but_endless, b"", tmp_path)[0]
 
 

@@ -1,5 +1,6 @@
 """Frames of molecules: what the readers keep to the last digit, and the splits."""
 
+import gzip
 import json
 from collections import Counter
 from importlib.resources import files
@@ -65,6 +66,12 @@ def test_xyz_is_converted_from_ev_and_agrees_with_npz(tmp_path):
     np.testing.assert_allclose(frames.forces.numpy(), arrays["forces"], atol=KCAL_PER_EV * 1e-8)  # ASE's digits
     np.testing.assert_allclose(frames.pos.numpy(), arrays["coords"], atol=1e-8)
     assert abs(KCAL_PER_EV * 43.36410 / 1000 - 1) < 1e-6  # 1 kcal/mol = 43.36410 meV (CODATA)
+
+
+def test_xyz_may_be_compressed(tmp_path):
+    write_xyz(tmp_path / "w.xyz", water())
+    (tmp_path / "w.xyz.gz").write_bytes(gzip.compress((tmp_path / "w.xyz").read_bytes()))
+    assert torch.equal(read_frames(tmp_path / "w.xyz.gz").pos, read_frames(tmp_path / "w.xyz").pos)
 
 
 def test_energies_in_float32_are_read_but_reported(tmp_path):
