@@ -232,7 +232,7 @@ def _few_columns(comment: str) -> dict[str, Any]:
     from ase.io.extxyz import key_val_str_to_dict
 
     info = key_val_str_to_dict(comment)
-    if (named := max(map(int, str(info.get("Properties")).split(":")[2::3]), default=0)) > _MOST_COLUMNS:
+    if (named := sum(abs(int(n)) for n in str(info.get("Properties")).split(":")[2::3])) > _MOST_COLUMNS:
         raise ValueError(f"Properties names {named} columns, more than {_MOST_COLUMNS:,}")
     return info
 
