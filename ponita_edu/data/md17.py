@@ -100,7 +100,8 @@ def read_frames(path: str | Path) -> Frames:
 
     npz: ``nuclear_charges`` [atoms], ``coords`` [frames, atoms, 3] in Å, ``energies`` [frames] in kcal/mol and
     ``forces`` [frames, atoms, 3] in kcal/mol/Å; more arrays may be there, pickled objects are refused.
-    Extended XYZ, read by ASE: in each frame ``energy=`` in eV and the columns species, pos in Å, forces in eV/Å.
+    Extended XYZ, read by ASE, packed (.gz, .bz2, .xz) or not: in each frame ``energy=`` in eV and the columns species,
+    pos in Å, forces in eV/Å, at most 1,000 columns.
     Energies and forces are converted to kcal/mol (1 eV = 23.0605… kcal/mol).
 
     Raises:
