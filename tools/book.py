@@ -6,6 +6,7 @@ made of it (docs/widgets), drawn by plotly.js and 3Dmol.js from the installed pa
 """
 
 import argparse
+import gzip
 import html
 import json
 import re
@@ -17,7 +18,7 @@ import nbformat
 import plotly
 from sphinx.cmd.build import main as sphinx
 
-from ponita_edu.viz.viewer import ASSETS, LIBRARY
+from ponita_edu.viz.viewer import ASSETS, library
 
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
@@ -53,8 +54,7 @@ def prepare(source: Path) -> list[str]:
         copy_linked(path.read_text(encoding="utf-8"), path.parent, source)
     for script in (Path(plotly.__file__).parent / "package_data" / "plotly.min.js", ASSETS / "rest.js"):
         shutil.copy(script, static)
-    sources = {"library": LIBRARY, "viewer": ASSETS / "viewer.js"}
-    files = {name: path.read_text(encoding="utf-8") for name, path in sources.items()}
+    files = {"library": library(), "viewer": (ASSETS / "viewer.js").read_text(encoding="utf-8")}
     (static / "3dmol.js").write_text(f"globalThis.ponitaFiles = {json.dumps(files)};\n", encoding="utf-8")
     modules = write_api(source / "api")
     index = source / "index.md"
@@ -67,8 +67,8 @@ def prepare(source: Path) -> list[str]:
 def chapter(path: Path, widgets: Path) -> tuple[nbformat.NotebookNode, list[str]]:
     """A notebook with its widgets as a page can show them, and a line for each widget without a record."""
     notebook, missing = nbformat.read(path, as_version=4), []
-    stored = ROOT / "docs" / "widgets" / f"{path.stem}.json"
-    records = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else []
+    stored = ROOT / "docs" / "widgets" / f"{path.stem}.json.gz"
+    records = json.loads(gzip.decompress(stored.read_bytes())) if stored.exists() else []
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue

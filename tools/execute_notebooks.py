@@ -2,10 +2,11 @@
 
 What would change from run to run without meaning (times, ids of widgets, versions of the kernel) is not stored.
 A widget keeps its plain-text form only: without a kernel its view would be an error message in the page. What a page
-can show of it without a kernel goes to docs/widgets/NN_name.json, for the book (`make book`).
+can show of it without a kernel goes to docs/widgets/NN_name.json.gz, for the book (`make book`).
 """
 
 import argparse
+import gzip
 import json
 import sys
 import time
@@ -62,18 +63,18 @@ def execute(path: Path, timeout: float = 600, keep: bool = False) -> float:
     found = json.loads(notebook.cells.pop().outputs[0].text)
     shown = [output.data[WIDGET]["model_id"] for cell in notebook.cells for output in cell.get("outputs", [])
              if WIDGET in output.get("data", {})]
-    store(RECORDS / f"{path.stem}.json", [found[model] for model in shown if model in found])
+    store(RECORDS / f"{path.stem}.json.gz", [found[model] for model in shown if model in found])
     if not keep:
         nbformat.write(clean(notebook), path)
     return seconds
 
 
 def store(path: Path, records: list[dict]) -> None:
-    """One record a line, so that a change of one shows as such; no file without a record."""
+    """One record a line, packed, with the same bytes for the same records; no file without a record."""
     if records:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n".join(json.dumps(r, ensure_ascii=False, separators=(",", ":")) for r in records)
-        path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        path.write_bytes(gzip.compress(f"[\n{lines}\n]\n".encode(), mtime=0))
     else:
         path.unlink(missing_ok=True)
 

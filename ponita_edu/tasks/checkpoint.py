@@ -108,13 +108,24 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[dict[str, Tensor],
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file as a whole or not at all."""
+    """Write a JSON file as a whole or not at all, with a line for each innermost list or object."""
     draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        draft.write_text(_lines(json.loads(json.dumps(content))) + "\n", encoding="utf-8")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _lines(content: Any, depth: int = 0) -> str:
+    """What ``json.dumps`` would write, laid out so that a table is a line a row: smaller, and a change shows as one."""
+    inner = list(content.values()) if isinstance(content, dict) else content
+    if not isinstance(inner, list) or not any(isinstance(part, list | dict) for part in inner):
+        return json.dumps(content)
+    names = [f"{json.dumps(name)}: " for name in content] if isinstance(content, dict) else [""] * len(inner)
+    start, opened, closed = "\n" + " " * depth, *("{}" if isinstance(content, dict) else "[]")
+    rows = (f"{start} {name}{_lines(part, depth + 1)}" for name, part in zip(names, inner, strict=True))
+    return f"{opened}{','.join(rows)}{start}{closed}"
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ py3Dmol alone fetches 3Dmol.js from the internet, and shows an empty box where t
 """
 
 import base64
+import gzip
 import io
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,7 +24,12 @@ from ponita_edu.viz.generation import formula, gallery
 from ponita_edu.viz.molecules import ELEMENTS
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-LIBRARY = ASSETS / "3dmol" / "3Dmol.es6-min.js"
+LIBRARY = ASSETS / "3dmol" / "3Dmol.es6-min.js.gz"
+
+
+def library() -> str:
+    """The text of 3Dmol.js, a module of JavaScript."""
+    return gzip.decompress(LIBRARY.read_bytes()).decode("utf-8")
 
 
 class MoleculeViewer(anywidget.AnyWidget):
@@ -47,7 +53,7 @@ class MoleculeViewer(anywidget.AnyWidget):
 
     def __init__(self, **values: object):
         super().__init__(**values)
-        self.on_msg(lambda _, message, __: self.send({"library": LIBRARY.read_text(encoding="utf-8")})
+        self.on_msg(lambda _, message, __: self.send({"library": library()})
                     if message == {"want": "library"} else None)
 
     def __repr__(self) -> str:

@@ -37,6 +37,23 @@ def test_files_are_safetensors_and_json(tmp_path):
     assert json.loads((path / "state.json").read_text())["task"] == "nbody"
 
 
+@pytest.mark.parametrize("content", [
+    3.5, "a", None, [], {}, [1, 2], {"a": 1}, [[1, 2], {"b": []}], {"rows": [{"x": 1e-300, "é\n": "[{"}, {}], "n": {"m": [[]]}},
+])
+def test_json_has_a_line_for_each_innermost_list_or_object(tmp_path, content):
+    checkpoint.write_json(tmp_path / "a.json", content)
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == content and list(tmp_path.iterdir()) == [tmp_path / "a.json"]
+
+    def innermost(part):
+        inner = list(part.values()) if isinstance(part, dict) else part
+        deep = [p for p in inner if isinstance(p, list | dict)] if isinstance(inner, list) else []
+        return [part] if not deep else [leaf for p in deep for leaf in innermost(p)]
+
+    for leaf in innermost(content):
+        assert any(line.strip().removesuffix(",").endswith(json.dumps(leaf)) for line in text.splitlines())
+
+
 def test_save_step_keeps_the_newest_two(tmp_path):
     for step in (1, 20, 300):
         save(tmp_path, step, step)

@@ -316,3 +316,13 @@ def test_sanitizing_removes_what_differs_between_runs(one, other):
 )
 def test_sanitizing_keeps_numbers_and_verdicts(one, other):
     assert sanitized(one) != sanitized(other)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_a_clone_without_history_has_less_than_20_mb_on_the_disk(tmp_path):
+    copy = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--depth", "1", ROOT.as_uri(), str(copy)], check=True)
+    blocks = sum(-(-path.lstat().st_size // 4096) for path in [copy, *copy.rglob("*")])
+    print(f"{4096 * blocks / 1e6:.1f} MB in blocks of 4 kB")
+    assert (copy / "README.md").exists()
+    assert 4096 * blocks < 20e6

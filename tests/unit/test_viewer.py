@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("py3Dmol", reason="py3Dmol is not installed (course extra)")
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.viewer import ASSETS, LIBRARY, molecule_view
+from ponita_edu.viz.viewer import ASSETS, library, molecule_view
 
 WATER = np.array([8, 1, 1]), np.array([[0.0, 0.0, 0.12], [0.0, 0.76, -0.47], [0.0, -0.76, -0.47]])
 NUMBERS = np.concatenate([WATER[0], WATER[0][:2]])  # water, and OH, whose oxygen lacks a bond
@@ -41,7 +41,7 @@ def test_still_picture_and_library_are_at_hand():
     view._handle_custom_msg({"want": "something else"}, [])
     assert sent == []
     view._handle_custom_msg({"want": "library"}, [])
-    assert sent == [{"library": LIBRARY.read_text(encoding="utf-8")}]
+    assert sent == [{"library": library()}] and library().startswith("/*! For license information please see 3Dmol.")
     assert "BSD-3-Clause" in (ASSETS / "3dmol" / "LICENSE").read_text(encoding="utf-8")
 
 
