@@ -38,7 +38,8 @@ def test_files_are_safetensors_and_json(tmp_path):
 
 
 @pytest.mark.parametrize("content", [
-    3.5, "a", None, [], {}, [1, 2], {"a": 1}, [[1, 2], {"b": []}], {"rows": [{"x": 1e-300, "é\n": "[{"}, {}], "n": {"m": [[]]}},
+    3.5, "a", None, [], {}, [1, 2], {"a": 1}, [[1, 2], {"b": []}],
+    {"rows": [{"x": 1e-300, "é\n": "[{"}, {}], "n": {"m": [[]]}},
 ])
 def test_json_has_a_line_for_each_innermost_list_or_object(tmp_path, content):
     checkpoint.write_json(tmp_path / "a.json", content)
