@@ -38,8 +38,8 @@ def one(network_name: str, atoms: int, chunk: int) -> dict[str, float]:
     field = ForceField(network, [6], CUTOFF).requires_grad_(False)
     for n in (125, atoms):
         before = resident("VmHWM")
-        layers = round(n ** (1 / 3))  # a block of cells that is as near to a cube as the number of atoms allows
-        sides = [layers, layers, n // layers**2]
+        layers = round(n ** (1 / 3))  # a block of cells that is as near to a cube as so many atoms or more allow
+        sides = [layers, layers, -(-n // layers**2)]
         sites = torch.cartesian_prod(*[torch.arange(side).float() for side in sides])
         length = DENSITY ** (-1 / 3)
         n = len(sites)
