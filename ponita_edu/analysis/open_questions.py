@@ -123,7 +123,7 @@ def scale(data: dict[str, Any]) -> Answer:
         "Check 3: does it stand large systems?",
         f"energy and forces of {min(r['atoms'] for r in rows):,} to {last['atoms']:,} periodic atoms, one core",
         f"{last['seconds']:.0f} s and {last['peak_MB'] / 1000:.1f} GB for {last['atoms']:,} atoms; time grows with "
-        f"power {slope:.2f} of their number", f"python {data['command']}", sum(r["seconds"] for r in data["rows"]) / 60)
+        f"power {slope:.2f} of their number", data["command"], sum(r["seconds"] for r in data["rows"]) / 60)
 
 
 def kernel_classes(data: dict[str, Any]) -> Answer:
