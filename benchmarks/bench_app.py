@@ -30,6 +30,7 @@ from websockets.asyncio.client import connect
 
 from ponita_edu import app, doctor, lab
 from ponita_edu.serving.site_map import PAGES
+from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import facts
 
 STAY = 120  # seconds on one page, on average
@@ -269,7 +270,7 @@ def main() -> None:
                "minutes": round((time.monotonic() - began) / 60, 1)}
     print(json.dumps(result, indent=1))
     if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":

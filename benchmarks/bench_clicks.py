@@ -9,7 +9,6 @@ beside each widget: it tells a slow hour of the machine from a slow widget.
 """
 
 import argparse
-import json
 import os
 import platform
 import secrets
@@ -23,6 +22,7 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from ponita_edu import doctor, lab
+from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import facts
 
 HERE = Path(__file__).resolve().parent
@@ -124,7 +124,7 @@ def main() -> None:
               **facts(), "device": f"{os.cpu_count()} cores, {platform.machine()}",
               "minutes": round((time.monotonic() - began) / 60, 1)}
     if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(args.out, result)
 
 
 if __name__ == "__main__":
