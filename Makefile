@@ -35,7 +35,8 @@ $(STAGES): venv
 bench: venv
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' --benchmark-only
 	@$(BIN)/python benchmarks/bench_networks.py --out results/speed_2_cores.json
-	@$(BIN)/python benchmarks/bench_scale.py --out results/scale.json
+	@$(BIN)/python benchmarks/bench_scale.py --networks small --out results/scale.json
+	@$(BIN)/python benchmarks/bench_scale.py --networks paper --out results/scale_paper.json
 
 # the exercises for a class: nbgrader's source and release versions in build/class
 assignment: venv
