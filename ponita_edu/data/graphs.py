@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ponita_edu.data.checks import check_feature, check_indices, check_points
-from ponita_edu.data.edges import MutualEdges, complete_edges, mutual_edges
+from ponita_edu.data.edges import MutualEdges, by_difference, complete_edges, mutual_edges
 from ponita_edu.geometry.groups import Motion
 
 
@@ -125,9 +125,15 @@ class Graphs:
 
     @property
     def mutual(self) -> "MutualEdges | None":
-        """The edges as unordered pairs and self loops, None if some edge lacks its reverse; worked out once."""
+        """The edges as unordered pairs and self loops, None if some edge lacks its reverse; worked out once.
+
+        All pairs of a complete graph are listed by the difference of their nodes, in long runs (``nn.blocks.ways``).
+        """
         if not hasattr(self, "_mutual"):
-            object.__setattr__(self, "_mutual", mutual_edges(self.edge_index, self.num_nodes, self.shift))
+            found = mutual_edges(self.edge_index, self.num_nodes, self.shift)
+            if found is not None and self.cell is None:
+                found = by_difference(found, self.batch)
+            object.__setattr__(self, "_mutual", found)
         return self._mutual
 
     @property

@@ -13,7 +13,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 ROWS: int = 2048  # of a block: a core's product of [2048, 256] x [256, 128] runs at full speed, of 50,000 rows at half
-SLICED: int = 8192  # numbers in a slice, from which on an edge of all graphs at once is quicker than gathering
+SLICED: int = 16384  # numbers in a run of edges, on average, from which on slices are quicker than gathering
 
 
 def in_blocks(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*rows a"], recompute: bool = False
@@ -24,10 +24,11 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*rows a"],
         recompute: keep nothing of what lies between, make it again in the backward pass.
     """
     rows = x.flatten(0, -2) if x.dim() > 1 else x[None]
-    if not recompute and (x.is_cuda or len(rows) <= ROWS):
+    count = 1 if x.is_cuda else max(1, round(len(rows) / ROWS))
+    if not recompute and count == 1:
         return function(x)
     done = [checkpoint(function, part, use_reentrant=False, preserve_rng_state=False) if recompute else function(part)
-            for part in _Split.apply(rows, max(1, len(rows) if x.is_cuda else ROWS))]
+            for part in _Split.apply(rows, max(1, -(-len(rows) // count)))]
     return _Cat.apply(*done).reshape(*x.shape[:-1], -1)
 
 
@@ -53,6 +54,22 @@ class _Cat(Function):
         return _Split.apply(grad, max(1, ctx.rows))
 
 
+def waited_for(ctx, others: int = 0) -> list[bool]:
+    """Which tensors of a function somebody waits for the derivatives by; ``others`` arguments came before them.
+
+    Forces are derivatives by positions and need none by the weights, which ``ctx.needs_input_grad`` would have:
+    torch's own operations leave them out, and so do those that ask here.
+    """
+    def waits(node) -> bool:
+        try:
+            return torch._C._will_engine_execute_node(node)
+        except RuntimeError:  # does not say it of a leaf that is asked for by name
+            return True
+
+    return [need and waits(node)
+            for need, (node, _) in zip(ctx.needs_input_grad[others:], ctx.next_functions, strict=False)]
+
+
 def products(x: Float[Tensor, "*rows a"], weights: Sequence[Float[Tensor, "_ a"]]) -> tuple[Tensor, ...]:
     """(x W_1^T, x W_2^T, ...): a block of rows is read once for all of them, in the derivative too."""
     return _Products.apply(x, *(w.to(x.dtype) for w in weights))  # autocast leaves products into given arrays alone
@@ -76,7 +93,7 @@ class _Products(Function):
     @staticmethod
     def backward(ctx, *grads):
         x, *weights = ctx.saved_tensors
-        by_x, *by_weights = ctx.needs_input_grad
+        by_x, *by_weights = waited_for(ctx)
         return (_SumOfProducts.apply(*grads, *weights) if by_x else None,
                 *(g.flatten(0, -2).t() @ x.flatten(0, -2) if by_w else None
                   for g, by_w in zip(grads, by_weights, strict=True)))
@@ -108,23 +125,43 @@ class Ways(NamedTuple):
     into: Int[Tensor, "ways edges"]
     out: Int[Tensor, "ways edges"]
     turn: Int[Tensor, " N"] | None  # its own inverse: -o for each o
-    graphs: int  # of a batch in which each repeats the edges of the first; 0: do not use that
+    graphs: int  # of a batch in which each repeats the edges of the first; 1: one run of edges for all
+    runs: list[tuple[slice, list[tuple[slice, slice]]]] | None  # edges, and what each way joins; None: do not use that
 
     def reversed(self) -> "Ways":
-        return self._replace(into=self.out, out=self.into)
+        runs = self.runs and [(edges, [(o, i) for i, o in joined]) for edges, joined in self.runs]
+        return self._replace(into=self.out, out=self.into, runs=runs)
 
 
 def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Float[Tensor, "points *N channels"],
          turn: Int[Tensor, " N"] | None = None, graphs: int = 1) -> Ways:
-    """The ways for ``h``, points of ``graphs`` graphs, which repeat their edges if they do and it pays."""
-    equal = graphs > 1 and not h.is_cuda and into.shape[1] > 0 and graphs * h[0].numel() >= SLICED
-    if equal and into.shape[1] % graphs == len(h) % graphs == 0:
-        each = torch.stack((into, out)).unflatten(-1, (graphs, -1))
+    """The ways for ``h``, points of ``graphs`` graphs, with runs of edges if it pays to use them.
+
+    A run are edges along which both ends climb node by node, so that all three, kernels and both ends, are slices.
+    If all graphs of a batch have the same edges, a run goes through all of them. A complete graph of n nodes has
+    n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
+    """
+    edges, both = into.shape[1], torch.stack((into, out))
+    if h.is_cuda or edges == 0 or edges * h[0].numel() < SLICED:
+        return Ways(into, out, turn, 1, None)
+    if graphs > 1 and edges % graphs == len(h) % graphs == 0:
+        each = both.unflatten(-1, (graphs, -1))
         offset = len(h) // graphs * torch.arange(graphs)[:, None]
-        equal = torch.equal(each, each[:, :, :1] + offset) and int(each[:, :, 0].max()) < len(h) // graphs
+        first = each[:, :, 0]
+        if torch.equal(each, each[:, :, :1] + offset) and int(first.max()) < len(h) // graphs:
+            both = first
+        else:
+            graphs = 1
     else:
-        equal = False
-    return Ways(into, out, turn, graphs if equal else 0)
+        graphs = 1
+    ends = 1 + (both.diff(dim=-1) != 1).flatten(0, 1).any(0).nonzero()[:, 0]
+    if edges * h[0].numel() < SLICED * (1 + len(ends)):
+        return Ways(into, out, turn, 1, None)
+    cuts = [0, *ends.tolist(), both.shape[-1]]
+    starts = both[:, :, cuts[:-1]].permute(2, 1, 0).tolist()  # of each run and way, where it comes from and goes to
+    runs = [(slice(k, end), [(slice(i, i + end - k), slice(o, o + end - k)) for i, o in joined])
+            for k, end, joined in zip(cuts[:-1], cuts[1:], starts, strict=True)]
+    return Ways(into, out, turn, graphs, runs)
 
 
 def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "points *N channels"], along: Ways
@@ -133,8 +170,7 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
 
     One kernel may serve an edge in several ways. With a turn T the second way gives kernel[e, o] h[into, T o] to
     y[out, T o]. The derivative by the kernel is the product of what the edge joins, and that product's derivative is
-    such a sum again. Where the graphs of a batch have equal edges, an edge of all graphs is one slice; else edges are
-    gathered in blocks.
+    such a sum again. Runs of edges are slices; else edges are gathered in blocks.
     """
     return _EdgeSum.apply(kernel, h, along)
 
@@ -154,8 +190,8 @@ class _EdgeSum(Function):
         taken = [torch.zeros_like(h) for _ in given]
         for edges, joined in _parts(kernel, along, given, taken):
             for a, b, i, o in joined:
-                if along.graphs:
-                    b[o].addcmul_(a[i], edges)
+                if along.runs:
+                    b[:, o].addcmul_(a[:, i], edges)
                 else:
                     b.index_add_(0, o, a.index_select(0, i).mul_(edges))
         return taken[0] if along.turn is None else taken[0].add_(taken[1].index_select(1, along.turn))
@@ -163,7 +199,7 @@ class _EdgeSum(Function):
     @staticmethod
     def backward(ctx, grad):
         (kernel, h), along = ctx.saved_tensors, ctx.along
-        by_kernel, by_h = ctx.needs_input_grad[:2]
+        by_kernel, by_h = waited_for(ctx)
         return (_EdgeProduct.apply(h, grad, along) if by_kernel else None,
                 _EdgeSum.apply(kernel, grad, along.reversed()) if by_h else None, None)
 
@@ -177,7 +213,7 @@ class _EdgeProduct(Function):
         product = h.new_empty(along.into.shape[1], *h.shape[1:])
         for edges, joined in _parts(product, along, _sides(h, along), _sides(g, along)):
             for k, (a, b, i, o) in enumerate(joined):
-                a, b = (a[i], b[o]) if along.graphs else (a.index_select(0, i), b.index_select(0, o))
+                a, b = (a[:, i], b[:, o]) if along.runs else (a.index_select(0, i), b.index_select(0, o))
                 if k == 0:
                     torch.mul(a, b, out=edges)
                 else:
@@ -187,7 +223,7 @@ class _EdgeProduct(Function):
     @staticmethod
     def backward(ctx, grad):
         (h, g), along = ctx.saved_tensors, ctx.along
-        by_h, by_g = ctx.needs_input_grad[:2]
+        by_h, by_g = waited_for(ctx)
         return (_EdgeSum.apply(grad, g, along.reversed()) if by_h else None,
                 _EdgeSum.apply(grad, h, along) if by_g else None, None)
 
@@ -198,19 +234,18 @@ def _sides(h: Tensor, along: Ways) -> list[Tensor]:
 
 
 def _parts(x: Tensor, along: Ways, given: list[Tensor], taken: list[Tensor]) -> Iterator[tuple[Tensor, list[tuple]]]:
-    # parts of x, and for each way the points on either side with where to look: a slice for each edge, else indices
-    into, out = along.into, along.out
-    if along.graphs:
-        into, out = (a[:, : len(x) // along.graphs].tolist() for a in (into, out))
-        x, *sides = (a.unflatten(0, (along.graphs, -1)).unbind(1) for a in (x, *given, *taken))
+    # parts of x, and for each way the points on either side with where to look: slices for each run, else indices
+    if along.runs:
+        x, *sides = (a.unflatten(0, (along.graphs, -1)) for a in (x, *given, *taken))
         given, taken = sides[: len(given)], sides[len(given):]
-        parts = ((edges, k) for k, edges in enumerate(x))
+        parts = ((x[:, edges], joined) for edges, joined in along.runs)
     else:  # so that a part has at most ROWS rows of channels
         step = len(x) if x.is_cuda else max(1, ROWS // max(1, x[:1].numel() // x.shape[-1]))
-        parts = ((x[k : k + step], slice(k, k + step)) for k in range(0, len(x), max(step, 1)))
+        parts = ((x[k : k + step], list(zip(along.into[:, k : k + step], along.out[:, k : k + step], strict=True)))
+                 for k in range(0, len(x), max(step, 1)))
     last = len(given) - 1
-    for edges, k in parts:
-        yield edges, [(given[min(w, last)], taken[min(w, last)], into[w][k], out[w][k]) for w in range(len(into))]
+    for part, joined in parts:
+        yield part, [(given[min(w, last)], taken[min(w, last)], *ends) for w, ends in enumerate(joined)]
 
 
 def fiber_sum(kernel: Float[Tensor, "N M channels"], y: Float[Tensor, "points M channels"]
@@ -234,7 +269,7 @@ class _FiberSum(Function):
     @staticmethod
     def backward(ctx, grad):
         kernel, y = ctx.saved_tensors
-        by_kernel, by_y = ctx.needs_input_grad
+        by_kernel, by_y = waited_for(ctx)
         return (_FiberProduct.apply(grad, y) if by_kernel else None,
                 _FiberSum.apply(kernel.transpose(0, 1), grad) if by_y else None)
 
@@ -250,6 +285,6 @@ class _FiberProduct(Function):
     @staticmethod
     def backward(ctx, grad):
         g, y = ctx.saved_tensors
-        by_g, by_y = ctx.needs_input_grad
+        by_g, by_y = waited_for(ctx)
         return (_FiberSum.apply(grad, y) if by_g else None,
                 _FiberSum.apply(grad.transpose(0, 1), g) if by_y else None)

@@ -15,6 +15,7 @@ from torch.autograd import Function
 
 from ponita_edu.data.edges import MutualEdges
 from ponita_edu.data.graphs import Graphs
+from ponita_edu.nn.blocks import waited_for
 
 
 class Chunk(NamedTuple):
@@ -40,6 +41,9 @@ class Chunks:
         mutual = graphs.mutual if share else None
         source, target, shift = ((graphs.source, graphs.target, graphs.shift) if mutual is None else
                                  (mutual.source, mutual.target, mutual.shift))
+        if mutual is not None and shift is None:  # edges of few nodes together
+            source, order = source.sort(stable=True)
+            target = target[order]
         none = torch.empty(0, dtype=torch.long, device=source.device)
         self.rest = _joined(graphs, none, none, shift[:0] if shift is not None else None,
                             None if mutual is None else mutual.loops)
@@ -118,6 +122,6 @@ class _Sum(Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        wanted = [i for i, need in enumerate(ctx.needs_input_grad[2:]) if need]
+        wanted = [i for i, waits in enumerate(waited_for(ctx, others=2)) if waits]
         found = iter(_Sum.apply(ctx.piece.derivative(wanted), ctx.chunks, *ctx.saved_tensors, *grads))
         return None, None, *(next(found) if i in wanted else None for i in range(len(ctx.saved_tensors)))

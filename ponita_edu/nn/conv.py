@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from ponita_edu.nn.blocks import edge_sum, fiber_sum, in_blocks, ways
+from ponita_edu.nn.blocks import Ways, edge_sum, fiber_sum, in_blocks, ways
 from ponita_edu.nn.chunks import Chunks
 
 
@@ -30,8 +30,19 @@ class Pairs(NamedTuple):
     loop_basis: Float[Tensor, "*loops basis"] | None = None
     antipodes: Int[Tensor, " N"] | None = None
     graphs: int = 1  # of the batch
+    along: Ways | None = None  # how edges join points, where it is known already
     chunks: Chunks | None = None  # if given, these edges too, and only the loops are listed here
     kernel: Float[Tensor, "edges *N channels"] | None = None  # of the layer that works, where it is known already
+
+
+def along(pairs: Pairs, h: Float[Tensor, "points *N channels"]) -> Ways:
+    """How a spatial convolution of h goes along the edges; the same for all layers."""
+    if pairs.along is not None:
+        return pairs.along
+    there, back = pairs.source, pairs.target
+    if pairs.loops is None:
+        return ways(there[None], back[None], h, graphs=pairs.graphs)
+    return ways(torch.stack((there, back)), torch.stack((back, there)), h, pairs.antipodes, pairs.graphs)
 
 
 class SpatialConv(nn.Module):
@@ -59,16 +70,14 @@ class SpatialConv(nn.Module):
         kernel = self._kernel(pairs)
         if self.key_transform is not None:
             kernel = kernel * self._attention(h, pairs)
-        return edge_sum(kernel, h, ways(pairs.source[None], pairs.target[None], h, graphs=pairs.graphs))
+        return edge_sum(kernel, h, along(pairs, h))
 
     def _kernel(self, pairs: Pairs) -> Tensor:
         return in_blocks(self.kernel, pairs.basis) if pairs.kernel is None else pairs.kernel
 
     def _shared(self, h: Tensor, pairs: Pairs) -> Tensor:
         # One kernel for both directions of an edge, one for all self loops: the same sum with half the kernels.
-        there, back = pairs.source, pairs.target
-        both = ways(torch.stack((there, back)), torch.stack((back, there)), h, pairs.antipodes, pairs.graphs)
-        y = edge_sum(self._kernel(pairs), h, both)
+        y = edge_sum(self._kernel(pairs), h, along(pairs, h))
         kernel = self.kernel(pairs.loop_basis)
         if kernel.dim() == 2 and h.dim() == 3:
             kernel = kernel[:, None]  # the same for all orientations

@@ -12,7 +12,7 @@ from ponita_edu.nn import band_limited, spaces
 from ponita_edu.nn.blocks import in_blocks, products, worth_blocks
 from ponita_edu.nn.chunks import Chunks
 from ponita_edu.nn.config import PonitaConfig
-from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv
+from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv, along
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
 from ponita_edu.nn.lifting import sphere_to_scalar, sphere_to_vector
 from ponita_edu.nn.prediction import Prediction, check_fits
@@ -32,7 +32,7 @@ class Block(nn.Module):
 
     def forward(self, h: Float[Tensor, "points *N channels"], pairs: Pairs) -> Float[Tensor, "points *N channels"]:
         update = in_blocks(self._update, self.conv(h, pairs), self.recompute)
-        return h + (update if self.layer_scale is None else self.layer_scale * update)
+        return h + update if self.layer_scale is None else torch.addcmul(h, self.layer_scale, update)
 
     def _update(self, rows: Float[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels"]:
         return self.linear_2(nn.functional.gelu(self.linear_1(self.norm(rows))))
@@ -185,6 +185,8 @@ class Ponita(nn.Module):
             pairs = pairs._replace(fiber_basis=fiber, weights=self.ori_weights)
 
         h, hidden, kernels = self.embed(points.features), [], [None] * len(self.blocks)
+        if self.config.conv == "separable":
+            pairs = pairs._replace(along=along(pairs, h))
         if (self.config.conv == "separable" and not self._recompute and torch.is_grad_enabled()
                 and worth_blocks(pairs.basis)):  # without gradients one layer's kernels at a time take less memory
             kernels = products(pairs.basis, [block.conv.spatial.kernel.weight for block in self.blocks])

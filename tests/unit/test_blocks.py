@@ -60,22 +60,21 @@ def test_the_comparison_notices_a_lost_direction_in_the_derivative(monkeypatch):
 
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
 @pytest.mark.parametrize("kind", SETTINGS)
-def test_slices_of_equal_graphs_change_no_value_and_no_derivative(monkeypatch, kind, dtype):
+def test_runs_of_edges_change_no_value_and_no_derivative(monkeypatch, kind, dtype):
     model, _ = case(kind, dtype)
     graphs = equal_graphs(model.config.vectors_in, kind != "directed").to(dtype)
     taken, kept = [], blocks.ways
     monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken.append(kept(*a, **k)) or taken[-1])
     answer = {}
-    for blocks_of, monkeypatched in (("slices", 1), ("gathered", 10**9)):
+    for edges, monkeypatched in (("runs", 1), ("gathered", 10**9)):
         monkeypatch.setattr(blocks, "SLICED", monkeypatched)
-        answer[blocks_of] = answers(model, graphs)
+        answer[edges] = answers(model, graphs)
     assert misfit(*answer.values()) < BOUND[dtype]
-    if kind not in ("full", "edges"):  # the full convolution sums by itself; edges as points have indices of their own
-        assert [along.graphs for along in taken] == [3, 3, 0, 0]
-    if taken and taken[0].graphs and dtype == F64:  # negative control: senders of other edges
-        monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken[0]._replace(
-            into=taken[0].into.unflatten(-1, (3, -1)).roll(1, -1).flatten(-2)))
-        assert misfit(answer["gathered"], answers(model, graphs)) > 1e-3
+    if kind != "full":  # which sums by itself
+        assert [(along.graphs, bool(along.runs)) for along in taken] == [(3, True), (1, False)]
+    if taken and dtype == F64:  # negative control: the first edges forgotten
+        monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken[0]._replace(runs=taken[0].runs[1:]))
+        assert not misfit(answer["gathered"], answers(model, graphs)) < 1e-3
 
 
 @pytest.mark.parametrize("kind", ["bundle", "window", "positions"])
@@ -102,15 +101,37 @@ def test_all_fast_paths_off_at_once_change_nothing(monkeypatch, kind):
     assert misfit(plain[single], answers(model, graphs)) > 1e-4
 
 
-def test_batches_of_unequal_graphs_are_gathered(monkeypatch):
+def test_runs_go_through_all_graphs_where_they_are_equal(monkeypatch):
     monkeypatch.setattr(blocks, "SLICED", 1)
     there = torch.tensor([[0, 1, 3, 4, 6, 7]]), torch.tensor([[1, 2, 4, 5, 7, 8]])
     h = torch.zeros(9, 2)
-    assert blocks.ways(*there, h, graphs=3).graphs == 3
-    assert blocks.ways(there[0], there[1].flip(1), h, graphs=3).graphs == 0  # another edge in each graph
-    assert blocks.ways(there[0][:, :5], there[1][:, :5], h, graphs=3).graphs == 0
-    assert blocks.ways(*there, h, graphs=1).graphs == 0
-    assert blocks.ways(there[0][:, :0], there[1][:, :0], h, graphs=3).graphs == 0
+
+    def found(into, out, graphs):
+        along = blocks.ways(into, out, h, graphs=graphs)
+        return along.graphs, along.runs and len(along.runs)
+
+    assert found(*there, 3) == (3, 1)
+    assert found(*there, 1) == (1, 3)
+    assert found(there[0], there[1].flip(1), 3) == (1, 6)  # another edge in each graph, and no two in a row
+    assert found(there[0][:, :5], there[1][:, :5], 3) == (1, 3)
+    assert found(there[0][:, :0], there[1][:, :0], 3) == (1, None)
+    monkeypatch.setattr(blocks, "SLICED", 5)
+    assert found(*there, 1) == (1, None) and found(*there, 3) == (3, 1)  # four numbers in a run, and twelve
+
+
+def test_complete_graphs_have_long_runs_and_others_keep_their_order(monkeypatch):
+    monkeypatch.setattr(blocks, "SLICED", 1)
+    whole = collate([cloud(5, 3, seed) for seed in range(3)])
+    source, target, loops, _ = whole.mutual
+    assert {frozenset(p) for p in zip(source.tolist(), target.tolist(), strict=True)} == {
+        frozenset((5 * g + i, 5 * g + j)) for g in range(3) for i in range(5) for j in range(i)}
+    assert loops.tolist() == list(range(15))
+    for graphs, found in ((whole, 4), (collate([cloud(5, 3, 0), cloud(3, 3, 1)]), 4 + 2)):
+        source, target = graphs.mutual[:2]
+        h = torch.zeros(graphs.num_nodes, 2)
+        assert len(blocks.ways(source[None], target[None], h, graphs=graphs.num_graphs).runs) == found
+    lacking = equal_graphs(0).mutual
+    assert torch.equal(lacking.source, lacking.source.sort().values)
 
 
 def test_fiber_sums_are_what_they_say_and_pass_gradgradcheck():
@@ -148,7 +169,7 @@ def test_a_step_with_gradients_makes_the_kernels_of_all_layers_at_once(monkeypat
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("sliced", [1, 10**9], ids=["sliced", "gathered"])
+@pytest.mark.parametrize("sliced", [1, 10**9], ids=["runs", "gathered"])
 def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced, turned):
     monkeypatch.setattr(blocks, "SLICED", sliced)
     random = torch.Generator().manual_seed(0)
@@ -156,7 +177,7 @@ def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced,
     into, out = torch.tensor([[0, 0, 3, 3], [2, 1, 5, 4]]), torch.tensor([[1, 2, 4, 5], [0, 0, 3, 3]])
     turn = torch.tensor([1, 0]) if turned else None
     along = blocks.ways(into, out, h, turn, graphs=2)
-    assert along.graphs == (2 if sliced == 1 else 0)
+    assert (along.graphs, bool(along.runs)) == ((2, True) if sliced == 1 else (1, False))
     wanted = torch.zeros_like(h)
     for way in range(2):
         for edge in range(4):
@@ -205,3 +226,22 @@ def test_recomputation_keeps_less(kind):
     assert kept_bytes(model, graphs) < kept / 2
     model.recompute(False)
     assert kept_bytes(model, graphs) == kept
+
+
+def test_forces_ask_for_no_derivative_by_weights(monkeypatch):
+    model, graphs = case("bundle")
+    monkeypatch.setattr(blocks, "ROWS", 7)  # so that the kernels of all layers are made at once
+    asked, kept = [], blocks.waited_for
+    monkeypatch.setattr(blocks, "waited_for", lambda ctx, *a: asked.append(kept(ctx, *a)) or asked[-1])
+    graphs = graphs.requires_grad_()
+
+    def energy():
+        asked.clear()
+        return model(graphs).vector.sum()
+
+    torch.autograd.grad(energy(), graphs.pos, create_graph=True)
+    assert [True, False, False] in asked  # of products(x, [W_1, W_2])
+    energy().backward()
+    assert [True, True, True] in asked and [True, False, False] not in asked
+    torch.autograd.grad(energy(), [graphs.pos, *model.parameters()])
+    assert [True, True, True] in asked and [True, False, False] not in asked
