@@ -13,6 +13,7 @@ from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 ROWS: int = 2048  # of a block: a core's product of [2048, 256] x [256, 128] runs at full speed, of 50,000 rows at half
+FEW: int = 600_000  # numbers in a layer's kernels, up to which torch's own operations are quicker than ours below
 SLICED: int = 16384  # numbers in a run of edges, on average, from which on slices are quicker than gathering
 
 
@@ -141,9 +142,10 @@ def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Flo
     If all graphs of a batch have the same edges, a run goes through all of them. A complete graph of n nodes has
     n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
     """
-    edges, both = into.shape[1], torch.stack((into, out))
+    edges = into.shape[1]
     if h.is_cuda or edges == 0 or edges * h[0].numel() < SLICED:
         return Ways(into, out, turn, 1, None)
+    both = torch.stack((into, out))
     if graphs > 1 and edges % graphs == len(h) % graphs == 0:
         each = both.unflatten(-1, (graphs, -1))
         offset = len(h) // graphs * torch.arange(graphs)[:, None]
@@ -170,15 +172,25 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
 
     One kernel may serve an edge in several ways. With a turn T the second way gives kernel[e, o] h[into, T o] to
     y[out, T o]. The derivative by the kernel is the product of what the edge joins, and that product's derivative is
-    such a sum again. Runs of edges are slices; else edges are gathered in blocks.
+    such a sum again. Runs of edges are slices; else edges are gathered in blocks, or all at once where they are few.
     """
-    return _EdgeSum.apply(kernel, h, along)
+    if h.is_cuda or kernel.numel() > FEW:
+        return _EdgeSum.apply(kernel, h, along)
+    if along.turn is None:  # all ways at once
+        message = kernel * h.index_select(0, along.into.flatten()).unflatten(0, along.into.shape)
+        return torch.zeros_like(h).index_add(0, along.out.flatten(), message.flatten(0, 1).to(h.dtype))
+    there, back = (torch.zeros_like(h).index_add(0, o, (kernel * a.index_select(0, i)).to(h.dtype))
+                   for a, i, o in zip(_sides(h, along), along.into, along.out, strict=True))
+    return there + back.index_select(1, along.turn)
 
 
 def edge_product(h: Float[Tensor, "points *N channels"], g: Float[Tensor, "points *N channels"], along: Ways
                  ) -> Float[Tensor, "edges *N channels"]:
     """The derivative of the sum of g y by the kernel, y as in ``edge_sum``."""
-    return _EdgeProduct.apply(h, g, along)
+    if h.is_cuda or along.into.shape[1] * h[0].numel() > FEW:
+        return _EdgeProduct.apply(h, g, along)
+    return sum(a.index_select(0, i) * b.index_select(0, o) for a, b, i, o in zip(
+        _sides(h, along), _sides(g, along), along.into, along.out, strict=True))
 
 
 class _EdgeSum(Function):
@@ -186,15 +198,15 @@ class _EdgeSum(Function):
     def forward(ctx, kernel, h, along):
         ctx.save_for_backward(kernel, h)
         ctx.along = along
-        given = _sides(h, along)
-        taken = [torch.zeros_like(h) for _ in given]
+        given, total = _sides(h, along), torch.zeros_like(h)
+        taken = [total] + [total if along.turn is None else torch.zeros_like(h) for _ in given[1:]]
         for edges, joined in _parts(kernel, along, given, taken):
             for a, b, i, o in joined:
                 if along.runs:
                     b[:, o].addcmul_(a[:, i], edges)
                 else:
                     b.index_add_(0, o, a.index_select(0, i).mul_(edges))
-        return taken[0] if along.turn is None else taken[0].add_(taken[1].index_select(1, along.turn))
+        return total if along.turn is None else total.add_(taken[1].index_select(1, along.turn))
 
     @staticmethod
     def backward(ctx, grad):
@@ -230,7 +242,7 @@ class _EdgeProduct(Function):
 
 def _sides(h: Tensor, along: Ways) -> list[Tensor]:
     # what each way finds at the points
-    return [h] if along.turn is None else [h, h.index_select(1, along.turn)]
+    return [h] * len(along.into) if along.turn is None else [h, h.index_select(1, along.turn)]
 
 
 def _parts(x: Tensor, along: Ways, given: list[Tensor], taken: list[Tensor]) -> Iterator[tuple[Tensor, list[tuple]]]:
@@ -243,9 +255,8 @@ def _parts(x: Tensor, along: Ways, given: list[Tensor], taken: list[Tensor]) -> 
         step = len(x) if x.is_cuda else max(1, ROWS // max(1, x[:1].numel() // x.shape[-1]))
         parts = ((x[k : k + step], list(zip(along.into[:, k : k + step], along.out[:, k : k + step], strict=True)))
                  for k in range(0, len(x), max(step, 1)))
-    last = len(given) - 1
     for part, joined in parts:
-        yield part, [(given[min(w, last)], taken[min(w, last)], *ends) for w, ends in enumerate(joined)]
+        yield part, [(a, b, *ends) for a, b, ends in zip(given, taken, joined, strict=True)]
 
 
 def fiber_sum(kernel: Float[Tensor, "N M channels"], y: Float[Tensor, "points M channels"]

@@ -21,6 +21,12 @@ SETTINGS = {
 BOUND = {F64: 1e-10, torch.float32: 1e-5}
 
 
+@pytest.fixture(autouse=True)
+def as_if_large(monkeypatch):
+    """Few edges are summed with torch's own operations; here they are taken for many."""
+    monkeypatch.setattr(blocks, "FEW", 0)
+
+
 def case(kind, dtype=F64):
     config = PonitaConfig(2, hidden=8, basis=8, layers=2, widening=2, **SETTINGS[kind])
     model = Ponita(config, make_grid("octahedron") if config.space == "bundle" else None, seed=0).to(dtype)
@@ -54,7 +60,7 @@ def test_the_comparison_notices_a_lost_direction_in_the_derivative(monkeypatch):
     whole = answers(model, graphs)
     kept = blocks._EdgeProduct.apply
     monkeypatch.setattr(blocks._EdgeProduct, "apply",
-                        lambda h, g, along: kept(h, g, along._replace(into=along.into[:1], out=along.out[:1])))
+                        lambda h, g, along: kept(h, g, along._replace(into=along.into[:1], out=along.out[:1], turn=None)))
     assert misfit(whole, answers(model, graphs)) > 1e-3
 
 
@@ -75,6 +81,16 @@ def test_runs_of_edges_change_no_value_and_no_derivative(monkeypatch, kind, dtyp
     if taken and dtype == F64:  # negative control: the first edges forgotten
         monkeypatch.setattr("ponita_edu.nn.conv.ways", lambda *a, **k: taken[0]._replace(runs=taken[0].runs[1:]))
         assert not misfit(answer["gathered"], answers(model, graphs)) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_sums_over_few_edges_change_no_value_and_no_derivative(monkeypatch, kind, dtype):
+    model, graphs = case(kind, dtype)
+    many, asked = answers(model, graphs), []
+    monkeypatch.setattr(blocks, "FEW", 10**9)
+    monkeypatch.setattr(blocks._EdgeSum, "apply", lambda *a: asked.append(a))
+    assert misfit(many, answers(model, graphs)) < BOUND[dtype] and not asked
 
 
 @pytest.mark.parametrize("kind", ["bundle", "window", "positions"])
@@ -169,9 +185,10 @@ def test_a_step_with_gradients_makes_the_kernels_of_all_layers_at_once(monkeypat
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("sliced", [1, 10**9], ids=["runs", "gathered"])
-def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced, turned):
+@pytest.mark.parametrize(("sliced", "few"), [(1, 0), (10**9, 0), (10**9, 10**9)], ids=["runs", "gathered", "few"])
+def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced, few, turned):
     monkeypatch.setattr(blocks, "SLICED", sliced)
+    monkeypatch.setattr(blocks, "FEW", few)
     random = torch.Generator().manual_seed(0)
     kernel, h = torch.randn(4, 2, 3, generator=random, dtype=F64), torch.randn(6, 2, 3, generator=random, dtype=F64)
     into, out = torch.tensor([[0, 0, 3, 3], [2, 1, 5, 4]]), torch.tensor([[1, 2, 4, 5], [0, 0, 3, 3]])
@@ -185,6 +202,8 @@ def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced,
                 at = 1 - o if turned and way else o
                 wanted[out[way, edge], at] += kernel[edge, o] * h[into[way, edge], at]
     torch.testing.assert_close(blocks.edge_sum(kernel, h, along), wanted)
+    by_kernel = torch.autograd.grad((blocks.edge_sum(kernel.requires_grad_(), h, along) * h).sum(), kernel)[0]
+    torch.testing.assert_close(blocks.edge_product(h, h, along), by_kernel)
     inputs = kernel.requires_grad_(), h.requires_grad_()
     assert torch.autograd.gradcheck(lambda k, x: blocks.edge_sum(k, x, along), inputs)
     assert torch.autograd.gradgradcheck(lambda k, x: blocks.edge_sum(k, x, along), inputs)
