@@ -59,8 +59,8 @@ def test_the_comparison_notices_a_lost_direction_in_the_derivative(monkeypatch):
     model, graphs = case("bundle")
     whole = answers(model, graphs)
     kept = blocks._EdgeProduct.apply
-    monkeypatch.setattr(blocks._EdgeProduct, "apply",
-                        lambda h, g, along: kept(h, g, along._replace(into=along.into[:1], out=along.out[:1], turn=None)))
+    monkeypatch.setattr(blocks._EdgeProduct, "apply", lambda h, g, along: kept(
+        h, g, along._replace(into=along.into[:1], out=along.out[:1], turn=None)))
     assert misfit(whole, answers(model, graphs)) > 1e-3
 
 
