@@ -143,7 +143,7 @@ def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Flo
     n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
     """
     edges = into.shape[1]
-    if h.is_cuda or edges == 0 or edges * h[0].numel() < SLICED:
+    if h.is_cuda or edges * h[0].numel() <= FEW:
         return Ways(into, out, turn, 1, None)
     both = torch.stack((into, out))
     if graphs > 1 and edges % graphs == len(h) % graphs == 0:
