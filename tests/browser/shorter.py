@@ -27,7 +27,7 @@ SHORTER = {
         "for trained in (False, True):": "for trained in (True,):",
         "trained_rows(": "trained_rows(steps=2, ",
     },
-    "08_expressiveness_and_chirality.ipynb": {"steps=200)": "steps=2)"},
+    "08_expressiveness_and_chirality.ipynb": {"(40, 200)": "(2, 3)"},
     "09_nbody.ipynb": {"TrainConfig(epochs=5": "TrainConfig(max_minutes=1e-6, epochs=5"},
     "10_rmd17.ipynb": {
         "steps=100)": "steps=2)",
