@@ -143,7 +143,7 @@ def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Flo
     n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
     """
     edges = into.shape[1]
-    if h.is_cuda or edges * h[0].numel() <= FEW:
+    if h.is_cuda or edges * h[:1].numel() <= FEW:  # there may be no point at all
         return Ways(into, out, turn, 1, None)
     both = torch.stack((into, out))
     if graphs > 1 and edges % graphs == len(h) % graphs == 0:
@@ -187,7 +187,7 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
 def edge_product(h: Float[Tensor, "points *N channels"], g: Float[Tensor, "points *N channels"], along: Ways
                  ) -> Float[Tensor, "edges *N channels"]:
     """The derivative of the sum of g y by the kernel, y as in ``edge_sum``."""
-    if h.is_cuda or along.into.shape[1] * h[0].numel() > FEW:
+    if h.is_cuda or along.into.shape[1] * h[:1].numel() > FEW:
         return _EdgeProduct.apply(h, g, along)
     return sum(a.index_select(0, i) * b.index_select(0, o) for a, b, i, o in zip(
         _sides(h, along), _sides(g, along), along.into, along.out, strict=True))
