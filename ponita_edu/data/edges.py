@@ -174,8 +174,8 @@ def mutual_edges(edge_index: Int[Tensor, "2 edges"], num_nodes: int, shift: Int[
 
 def by_difference(pairs: MutualEdges, batch: Int[Tensor, " nodes"]) -> MutualEdges:
     """The pairs of complete graphs by graph, then by target - source, then by source; others as they are."""
-    sizes, (source, target, _, _) = torch.bincount(batch), pairs
-    if len(source) != int((sizes * (sizes - 1) // 2).sum()):
+    sizes, (source, target, _, shift) = torch.bincount(batch), pairs
+    if shift is not None or len(source) != int((sizes * (sizes - 1) // 2).sum()):
         return pairs
     order = torch.argsort((batch[source] * len(batch) + target - source) * len(batch) + source)
     return pairs._replace(source=source[order], target=target[order])

@@ -131,9 +131,7 @@ class Graphs:
         """
         if not hasattr(self, "_mutual"):
             found = mutual_edges(self.edge_index, self.num_nodes, self.shift)
-            if found is not None and self.cell is None:
-                found = by_difference(found, self.batch)
-            object.__setattr__(self, "_mutual", found)
+            object.__setattr__(self, "_mutual", found and by_difference(found, self.batch))
         return self._mutual
 
     @property

@@ -143,19 +143,15 @@ def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Flo
     n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
     """
     edges = into.shape[1]
-    if h.is_cuda or edges * h[:1].numel() <= FEW:  # there may be no point at all
+    if h.is_cuda or _few(edges, h):
         return Ways(into, out, turn, 1, None)
-    both = torch.stack((into, out))
-    if graphs > 1 and edges % graphs == len(h) % graphs == 0:
+    both = first = torch.stack((into, out))
+    equal = False
+    if edges % graphs == len(h) % graphs == 0:
         each = both.unflatten(-1, (graphs, -1))
-        offset = len(h) // graphs * torch.arange(graphs)[:, None]
-        first = each[:, :, 0]
-        if torch.equal(each, each[:, :, :1] + offset) and int(first.max()) < len(h) // graphs:
-            both = first
-        else:
-            graphs = 1
-    else:
-        graphs = 1
+        first, nodes = each[:, :, 0], len(h) // graphs
+        equal = torch.equal(each, each[:, :, :1] + nodes * torch.arange(graphs)[:, None]) and int(first.max()) < nodes
+    graphs, both = (graphs, first) if equal else (1, both)
     ends = 1 + (both.diff(dim=-1) != 1).flatten(0, 1).any(0).nonzero()[:, 0]
     if edges * h[0].numel() < SLICED * (1 + len(ends)):
         return Ways(into, out, turn, 1, None)
@@ -168,13 +164,13 @@ def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Flo
 
 def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "points *N channels"], along: Ways
              ) -> Float[Tensor, "points *N channels"]:
-    """y[j] = sum over ways w and edges e with out[w, e] = j of kernel[e] h[into[w, e]]; no message is kept.
+    """y[j] = sum over ways w and edges e with out[w, e] = j of kernel[e] h[into[w, e]]; messages are not kept if many.
 
     One kernel may serve an edge in several ways. With a turn T the second way gives kernel[e, o] h[into, T o] to
     y[out, T o]. The derivative by the kernel is the product of what the edge joins, and that product's derivative is
     such a sum again. Runs of edges are slices; else edges are gathered in blocks, or all at once where they are few.
     """
-    if h.is_cuda or kernel.numel() > FEW:
+    if h.is_cuda or not _few(len(kernel), h):
         return _EdgeSum.apply(kernel, h, along)
     if along.turn is None:  # all ways at once
         message = kernel * h.index_select(0, along.into.flatten()).unflatten(0, along.into.shape)
@@ -187,7 +183,7 @@ def edge_sum(kernel: Float[Tensor, "edges *N channels"], h: Float[Tensor, "point
 def edge_product(h: Float[Tensor, "points *N channels"], g: Float[Tensor, "points *N channels"], along: Ways
                  ) -> Float[Tensor, "edges *N channels"]:
     """The derivative of the sum of g y by the kernel, y as in ``edge_sum``."""
-    if h.is_cuda or along.into.shape[1] * h[:1].numel() > FEW:
+    if h.is_cuda or not _few(along.into.shape[1], h):
         return _EdgeProduct.apply(h, g, along)
     return sum(a.index_select(0, i) * b.index_select(0, o) for a, b, i, o in zip(
         _sides(h, along), _sides(g, along), along.into, along.out, strict=True))
@@ -238,6 +234,10 @@ class _EdgeProduct(Function):
         by_h, by_g = waited_for(ctx)
         return (_EdgeSum.apply(grad, g, along.reversed()) if by_h else None,
                 _EdgeSum.apply(grad, h, along) if by_g else None, None)
+
+
+def _few(edges: int, h: Tensor) -> bool:
+    return edges * h[:1].numel() <= FEW  # there may be no point at all
 
 
 def _sides(h: Tensor, along: Ways) -> list[Tensor]:
