@@ -134,14 +134,17 @@ class Ways(NamedTuple):
         return self._replace(into=self.out, out=self.into, runs=runs)
 
 
-def ways(into: Int[Tensor, "ways edges"], out: Int[Tensor, "ways edges"], h: Float[Tensor, "points *N channels"],
-         turn: Int[Tensor, " N"] | None = None, graphs: int = 1) -> Ways:
-    """The ways for ``h``, points of ``graphs`` graphs, with runs of edges if it pays to use them.
+def ways(source: Int[Tensor, " edges"], target: Int[Tensor, " edges"], h: Float[Tensor, "points *N channels"],
+         back: bool = False, turn: Int[Tensor, " N"] | None = None, graphs: int = 1) -> Ways:
+    """From source to target, and ``back`` if edges stand for both, for ``h``, points of ``graphs`` graphs.
 
-    A run are edges along which both ends climb node by node, so that all three, kernels and both ends, are slices.
-    If all graphs of a batch have the same edges, a run goes through all of them. A complete graph of n nodes has
-    n - 1 runs of pairs when they are listed by the difference of their nodes, as ``Graphs.mutual`` does.
+    With runs of edges if it pays to use them. A run are edges along which both ends climb node by node, so that all
+    three, kernels and both ends, are slices. If all graphs of a batch have the same edges, a run goes through all of
+    them. A complete graph of n nodes has n - 1 runs of pairs when they are listed by the difference of their nodes, as
+    ``Graphs.mutual`` does.
     """
+    into, out = torch.stack((source, target)), torch.stack((target, source))
+    into, out = (into, out) if back else (into[:1], out[:1])
     edges = into.shape[1]
     if h.is_cuda or _few(edges, h):
         return Ways(into, out, turn, 1, None)

@@ -39,10 +39,8 @@ def along(pairs: Pairs, h: Float[Tensor, "points *N channels"]) -> Ways:
     """How a spatial convolution of h goes along the edges; the same for all layers."""
     if pairs.along is not None:
         return pairs.along
-    there, back = pairs.source, pairs.target
-    if pairs.loops is None:
-        return ways(there[None], back[None], h, graphs=pairs.graphs)
-    return ways(torch.stack((there, back)), torch.stack((back, there)), h, pairs.antipodes, pairs.graphs)
+    shared = pairs.loops is not None  # a listed edge and its reverse are one class
+    return ways(pairs.source, pairs.target, h, shared, pairs.antipodes if shared else None, pairs.graphs)
 
 
 class SpatialConv(nn.Module):

@@ -79,9 +79,8 @@ class FrozenField(ForceField):
         kernels = kernels.unflatten(0, x.shape[:2]).split(c.hidden, dim=-1)
 
         h = net.embed(graphs.x)[:, None].expand(-1, x.shape[1], -1).contiguous()
-        there = torch.stack((source, target)) if loops is not None else source[None]
-        here = torch.stack((target, source)) if loops is not None else target[None]
-        along = ways(there, here, h, net.antipodes if loops is not None else None, graphs.num_graphs)
+        shared = loops is not None
+        along = ways(source, target, h, shared, net.antipodes if shared else None, graphs.num_graphs)
         first = len(net.blocks) - len(net.readouts)  # block whose readout is the first one
         mean = h.new_ones(1) if net.grid is None else net.ori_weights
         energy, kept = 0.0, []

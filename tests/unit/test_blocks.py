@@ -119,18 +119,18 @@ def test_all_fast_paths_off_at_once_change_nothing(monkeypatch, kind):
 
 def test_runs_go_through_all_graphs_where_they_are_equal(monkeypatch):
     monkeypatch.setattr(blocks, "SLICED", 1)
-    there = torch.tensor([[0, 1, 3, 4, 6, 7]]), torch.tensor([[1, 2, 4, 5, 7, 8]])
+    there = torch.tensor([0, 1, 3, 4, 6, 7]), torch.tensor([1, 2, 4, 5, 7, 8])
     h = torch.zeros(9, 2)
 
-    def found(into, out, graphs):
-        along = blocks.ways(into, out, h, graphs=graphs)
+    def found(source, target, graphs):
+        along = blocks.ways(source, target, h, graphs=graphs)
         return along.graphs, along.runs and len(along.runs)
 
     assert found(*there, 3) == (3, 1)
     assert found(*there, 1) == (1, 3)
-    assert found(there[0], there[1].flip(1), 3) == (1, 6)  # another edge in each graph, and no two in a row
-    assert found(there[0][:, :5], there[1][:, :5], 3) == (1, 3)
-    assert found(there[0][:, :0], there[1][:, :0], 3) == (1, None)
+    assert found(there[0], there[1].flip(0), 3) == (1, 6)  # another edge in each graph, and no two in a row
+    assert found(there[0][:5], there[1][:5], 3) == (1, 3)
+    assert found(there[0][:0], there[1][:0], 3) == (1, None)
     monkeypatch.setattr(blocks, "SLICED", 5)
     assert found(*there, 1) == (1, None) and found(*there, 3) == (3, 1)  # four numbers in a run, and twelve
 
@@ -145,7 +145,7 @@ def test_complete_graphs_have_long_runs_and_others_keep_their_order(monkeypatch)
     for graphs, found in ((whole, 4), (collate([cloud(5, 3, 0), cloud(3, 3, 1)]), 4 + 2)):
         source, target = graphs.mutual[:2]
         h = torch.zeros(graphs.num_nodes, 2)
-        assert len(blocks.ways(source[None], target[None], h, graphs=graphs.num_graphs).runs) == found
+        assert len(blocks.ways(source, target, h, graphs=graphs.num_graphs).runs) == found
     lacking = equal_graphs(0).mutual
     assert torch.equal(lacking.source, lacking.source.sort().values)
 
@@ -191,16 +191,16 @@ def test_edge_sums_are_what_they_say_and_pass_gradgradcheck(monkeypatch, sliced,
     monkeypatch.setattr(blocks, "FEW", few)
     random = torch.Generator().manual_seed(0)
     kernel, h = torch.randn(4, 2, 3, generator=random, dtype=F64), torch.randn(6, 2, 3, generator=random, dtype=F64)
-    into, out = torch.tensor([[0, 0, 3, 3], [2, 1, 5, 4]]), torch.tensor([[1, 2, 4, 5], [0, 0, 3, 3]])
+    source, target = torch.tensor([0, 0, 3, 3]), torch.tensor([1, 2, 4, 5])
     turn = torch.tensor([1, 0]) if turned else None
-    along = blocks.ways(into, out, h, turn, graphs=2)
+    along = blocks.ways(source, target, h, True, turn, graphs=2)
     assert (along.graphs, bool(along.runs)) == ((2, True) if sliced == 1 else (1, False))
     wanted = torch.zeros_like(h)
-    for way in range(2):
-        for edge in range(4):
-            for o in range(2):
-                at = 1 - o if turned and way else o
-                wanted[out[way, edge], at] += kernel[edge, o] * h[into[way, edge], at]
+    for edge, (i, j) in enumerate(zip(source, target, strict=True)):
+        for o in range(2):
+            at = 1 - o if turned else o
+            wanted[j, o] += kernel[edge, o] * h[i, o]
+            wanted[i, at] += kernel[edge, o] * h[j, at]
     torch.testing.assert_close(blocks.edge_sum(kernel, h, along), wanted)
     by_kernel = torch.autograd.grad((blocks.edge_sum(kernel.requires_grad_(), h, along) * h).sum(), kernel)[0]
     torch.testing.assert_close(blocks.edge_product(h, h, along), by_kernel)
