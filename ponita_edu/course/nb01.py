@@ -187,8 +187,9 @@ def same_class(fn: object, seed: int | None = None) -> Verdict:
         r, o = normal(generator, 3), unit(generator, 3)
         turn, more = (axis_angle(_Z, 6 * torch.rand((), generator=generator, dtype=torch.float64)) for _ in range(2))
         mirror = torch.diag(torch.tensor([1.0, -1, 1], dtype=torch.float64))
-        moved = [(r, o), (r, o), (r, more @ o), (mirror @ r, mirror @ o), (r, unit(generator, 3)), (r + 0.2 * _Z, o)]
-        return r, o, *(turn @ x for x in moved[whole(generator, 0, 6)])
+        moved = [(r, o), (r, o), (r, more @ o), (mirror @ r, mirror @ o), (r, unit(generator, 3)), (r + 0.2 * _Z, o),
+                 (r * (1.3 - 0.3 * _Z), o)]
+        return r, o, *(turn @ x for x in moved[whole(generator, 0, 7)])
 
     def same(numbers: object, r: Tensor, o: Tensor, r2: Tensor, o2: Tensor) -> bool:
         return bool((numbers(r, _Z, o) - numbers(r2, _Z, o2)).abs().max() < 1e-9)
@@ -205,6 +206,8 @@ def same_class(fn: object, seed: int | None = None) -> Verdict:
              lambda *pair: same(invariants_r3s2_e3, *pair)),
             ("the sender's arrow may turn by another angle than its place", lambda *pair: same(lengths, *pair)),
             ("the sender's arrow is not looked at", lambda *pair: same(lambda r, z, o: lengths(r, z, r), *pair)),
+            ("the distance of the sender's place from the axis is not looked at", lambda *pair: same(
+                lambda r, z, o: invariants_r3s2_se3(normalize(r * (1 - z), dim=0) + r * z, z, o), *pair)),
             ("the heights are not looked at", lambda *pair: same(
                 lambda r, z, o: invariants_r3s2_se3(r * (1 - z), z, normalize(o * (1 - z), dim=0)), *pair)),
             ("it asks whether the two are equal, with no rotation at all",

@@ -1,6 +1,7 @@
 """Checks of notebook 05: parts of the convolution, by formulas of their own, and mistakes that are easily made."""
 
 from itertools import product
+from math import comb
 
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ __all__ = ["gather_messages", "kernel_rows", "kernel_weights", "mix_directions",
 # ---------------------------------------------------------------------------------------------------- multiply_adds
 def _count_inputs(rng):
     nodes = int(torch.randint(3, 6, (1,), generator=rng))
-    return nodes, 2 * nodes + 1, int(torch.randint(3, 6, (1,), generator=rng)), 2
+    return nodes, 2 * nodes + 1, *torch.randint(3, 6, (2,), generator=rng).tolist()
 
 
 def _count(nodes, edges, N, channels):
@@ -45,8 +46,7 @@ def multiply_adds(fn: object, seed: int | None = None) -> Verdict:
 
 # --------------------------------------------------------------------------------------------------- kernel_weights
 def _weights_inputs(rng):
-    draw = torch.randint(3, 9, (3,), generator=rng).tolist()
-    return 2, 3, *draw
+    return *torch.randint(2, 5, (2,), generator=rng).tolist(), *torch.randint(3, 9, (3,), generator=rng).tolist()
 
 
 def _weights(attributes, degree, hidden, basis, channels):
@@ -64,8 +64,8 @@ def _ordered(a, g):
 
 
 _WEIGHTS = (
-    ("each product is counted once; the basis keeps every ordered one, a1 a2 and a2 a1: 14 columns, not 9",
-     _weights_of(lambda a, g: (a + 1) * (a + 2) * (a + 3) // 6 - 1)),
+    ("each product is counted once; the basis keeps every ordered one, a1 a2 and a2 a1: for two attributes and degree "
+     "3 these are 14 columns, not 9", _weights_of(lambda a, g: comb(a + g, g) - 1)),
     ("only products of exactly `degree` factors are counted; those of fewer are there too",
      _weights_of(lambda a, g: a**g)),
     ("the biases of the two layers are missing", _weights_of(_ordered, bias=0)),

@@ -201,7 +201,8 @@ def calibrate_kernel(fn: object, seed: int | None = None) -> Verdict:
 # ------------------------------------------------------------------------------------------------------------ total
 def _total_inputs(rng):
     weights = 0.2 + torch.rand(4, generator=rng, dtype=torch.float64)
-    return normal(rng, 6, 4, 2), weights / weights.sum(), torch.tensor([0, 0, 0, 2, 2, 3]), 4  # graph 1 is empty
+    graphs = int(torch.randint(4, 7, (), generator=rng))  # graph 1 is empty, and those after graph 3
+    return normal(rng, 6, 4, 2), weights / weights.sum(), torch.tensor([0, 0, 0, 2, 2, 3]), graphs
 
 
 def _total(signal, weights, batch, graphs):

@@ -226,8 +226,8 @@ def permutes_grid(fn: object, seed: int | None = None) -> Verdict:
 
 # ----------------------------------------------------------------------------------------------------------- needed
 def _needed_inputs(rng):
-    draw = torch.rand(3, generator=rng, dtype=torch.float64).tolist()
-    return int(20 + 100 * draw[0]), 0.01 + 0.04 * draw[1], -1.2 - draw[2], 0.001
+    draw = torch.rand(4, generator=rng, dtype=torch.float64).tolist()
+    return int(20 + 100 * draw[0]), 0.01 + 0.04 * draw[1], -1.2 - draw[2], 0.0005 + 0.001 * draw[3]
 
 
 def _needed(n, error, slope, goal):

@@ -60,7 +60,7 @@ def coulomb(fn: object, seed: int | None = None) -> Verdict:
         x = random.normal(size=(5, 3))
         for near, other in ((1, 0), (2, 0), (4, 3)):  # close enough for the cut
             x[near] = x[other] + 0.04 * random.normal(size=3)
-        return random.choice([-1.0, 1.0], 5) * random.choice([1, 2], 5), x, 100.0
+        return random.choice([-1.0, 1.0], 5) * random.choice([1, 2], 5), x, random.uniform(80, 120)
 
     return judge(
         fn,
@@ -85,7 +85,8 @@ def nbody_step(fn: object, seed: int | None = None) -> Verdict:
     def inputs(generator: torch.Generator) -> tuple:
         random = numpy_random(generator)
         half = random.normal(size=(6, 6))
-        return *random.normal(size=(2, 2, 3)), lambda x: -(half @ half.T @ x.ravel()).reshape(x.shape), 0.1
+        x, v = random.normal(size=(2, 2, 3))
+        return x, v, lambda x: -(half @ half.T @ x.ravel()).reshape(x.shape), random.uniform(0.05, 0.15)
 
     def reference(x: Array, v: Array, force: Callable, dt: float) -> tuple[Array, Array]:
         one = np.eye(6)

@@ -101,7 +101,8 @@ def verlet(fn: object, seed: int | None = None) -> Verdict:
 
     def inputs(generator: torch.Generator) -> tuple:
         random = numpy_random(generator)
-        return *random.normal(size=(2, 4, 3)), random.uniform(1, 16, 4), lambda x: -3 * x - x**3, 0.2
+        x, v = random.normal(size=(2, 4, 3))
+        return x, v, random.uniform(1, 16, 4), lambda x: -3 * x - x**3, random.uniform(0.1, 0.3)
 
     def changed(half: float = 0.5, after: float = 0.5, before: float = 0.5, massless: bool = False) -> Callable:
         def answer(x: Array, v: Array, mass: Array, force: Callable, dt: float) -> tuple[Array, Array]:
@@ -178,7 +179,7 @@ def energy_drift(fn: object, seed: int | None = None) -> Verdict:
 
     def inputs(generator: torch.Generator) -> tuple:
         random = numpy_random(generator)
-        time, slope = 5.0 + 5.0 * np.arange(200), random.uniform(1, 3) * 1e-5
+        time, slope = 5.0 + 5.0 * np.arange(200), random.choice((-1, 1)) * random.uniform(1, 3) * 1e-5
         return time, -150 + slope * time + 0.01 * random.normal(size=200), whole(generator, 5, 21)
 
     def per(factor: float) -> Callable:
@@ -192,6 +193,7 @@ def energy_drift(fn: object, seed: int | None = None) -> Verdict:
             ("it is not divided by the number of atoms", lambda t, e, n: reference(t, e, 1)),
             ("a factor 1000 is missing, for eV are 1000 meV and ps are 1000 fs", per(1e-3)),
             ("it is in eV and fs, so a factor of a million is missing", per(1e-6)),
+            ("the sign is lost, and a drift may go down", lambda t, e, n: abs(reference(t, e, n))),
             ("it takes the last frame minus the first, which is mostly noise",
              lambda t, e, n: 1e6 * (e[-1] - e[0]) / (t[-1] - t[0]) / n),
             ("it says how far the energy strays, and not its slope", lambda t, e, n: 1000 * np.abs(e - e[0]).max() / n),

@@ -61,7 +61,7 @@ class NBodySettings:
 
 
 _PAPER = NBodySettings()
-# A twentieth of the weights and a hundredth of the steps: two minutes on one core. Networks as small as this
+# A thirtieth of the weights and a hundredth of the steps: two minutes on one core. Networks as small as this
 # gain nothing from a second thread, and lose much where other programs compute at the same time.
 _QUICK = NBodySettings(
     preset="quick",

@@ -88,6 +88,16 @@ def test_solution_is_right(book, e, seed):
 
 
 @pytest.mark.parametrize("book, e", ALL)
+def test_no_number_is_given_twice_the_same(book, e):
+    """Else a formula that has the number in it, or ignores it, would be right."""
+    answer, given = run(e.solution, BOOKS[book], e.cell)[argument(e)], []
+    if callable(answer):
+        getattr(check, e.name)(lambda *inputs: given.append(inputs) or answer(*inputs), seed=0)
+        for k, column in enumerate(zip(*given, strict=True)):
+            assert not isinstance(column[0], bool | int | float) or len(set(column)) > 1, f"argument {k}: {column[0]}"
+
+
+@pytest.mark.parametrize("book, e", ALL)
 def test_wrong_answers_are_named(book, e):
     causes = []
     for words, answer in WRONG[e.name]:

@@ -60,12 +60,13 @@ def columns_not_normed(p, o):
     return torch.stack((x, torch.linalg.cross(o, x), o), dim=1), p
 
 
-def flat_angles(r, o, r2, o2, signed):
+def flat_angles(r, o, r2, o2, signed, lengths=True):
     def angle(r, o):
         turn = torch.atan2(o[1], o[0]) - torch.atan2(r[1], r[0])
         return turn.cos() if not signed else torch.stack((turn.cos(), turn.sin()))
-    lengths = all(math.isclose(a[:2].norm(), b[:2].norm(), abs_tol=1e-9) for a, b in ((r, r2), (o, o2)))
-    return lengths and bool(abs(r[2] - r2[2]) < 1e-9) and close(angle(r, o), angle(r2, o2))
+    compared = ((r, r2), (o, o2)) if lengths else ((o, o2),)
+    return (all(math.isclose(a[:2].norm(), b[:2].norm(), abs_tol=1e-9) for a, b in compared)
+            and close(r[2], r2[2]) and close(o[2], o2[2]) and close(angle(r, o), angle(r2, o2)))
 
 
 WRONG = {
@@ -109,6 +110,7 @@ WRONG = {
         ("mirror image", lambda *pair: flat_angles(*pair, signed=False)),
         ("another angle", lambda r, o, r2, o2: close(r[2], r2[2]) and close(o[2], o2[2])
             and close(r.norm(), r2.norm())),
+        ("distance of the sender's place", lambda r, o, r2, o2: flat_angles(r, o, r2, o2, signed=True, lengths=False)),
         ("arrow is not looked at", lambda r, o, r2, o2: close(r[2], r2[2]) and close(r.norm(), r2.norm())),
         ("no rotation at all", lambda r, o, r2, o2: close(r, r2) and close(o, o2)),
         ("wrong type", lambda r, o, r2, o2: (r.norm() - r2.norm()).abs() + (o[2] - o2[2]).abs()),

@@ -79,6 +79,7 @@ WRONG = {
         ("1000 fs", lambda time, energy, atoms: 1000 * np.polyfit(time, energy - energy[0], 1)[0] / atoms),
         ("mostly noise",
          lambda time, energy, atoms: (energy[-1] - energy[0]) * 1000 / ((time[-1] - time[0]) / 1000) / atoms),
+        ("sign is lost", lambda time, energy, atoms: abs(1e6 * np.polyfit(time, energy, 1)[0]) / atoms),
         ("strays", lambda time, energy, atoms: 1000 * abs(energy - energy[0]).max() / atoms),
         ("million", lambda time, energy, atoms: np.polyfit(time, energy - energy[0], 1)[0] / atoms),
     ],
