@@ -72,7 +72,7 @@ def disagreements(rows: Iterable[dict]) -> list[dict]:
 
 def _reason(exact: bool, what: str, bad: list[dict]) -> str | None:
     if not exact and all(r["verdict"] == "noise" for r in bad):
-        return "rotation noise hides the gap" if what == "untrained" else "training did not lift it above the noise"
+        return "no gap above the rotation noise" if what == "untrained" else "training did not lift it above the noise"
     if exact and what == "untrained" and all(r["verdict"] == "no" and r.get("accuracy", 0) >= LEARNT for r in bad):
         return "below rounding, but learnt when trained"
     if exact and what == "trained" and all(r["accuracy"] == 0.5 and r["gap"] < NEAR for r in bad):

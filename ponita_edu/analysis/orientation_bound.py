@@ -7,12 +7,12 @@ With a grid the integral is Σ_i w_i F_p(o_i). Let ε_l be the grid's quadrature
 changes (``Grid.quadrature_error``), and S_l(p) the power of F_p in degree l. Turning the input is turning the grid
 against it:
 
-    law     over random rotations the mean square of z(R p; R x) − z(p; x) is 2 Σ_{l≥1} ε_l² S_l(p)
+    law     over random rotations R and R' the mean square of z(R p; R x) − z(R' p; R' x) is 2 Σ_{l≥1} ε_l² S_l(p)
     bound   for every rotation |z(R p; R x) − z(p; x)| ≤ 2 Σ_{l≥1} √((2l+1) S_l(p)) ε_l
 
 Proof: the error is Σ_lm f_lm q_lm with q_lm = Σ_i w_i Ŷ_lm(o_i) and Σ_m q_lm² = (2l+1) ε_l². Cauchy and Schwarz in each
 degree give the bound, for two grids turned differently. Averaged over rotations of the grid, q_lm q_l'm' is
-ε_l² δ_ll' δ_mm' (Schur), which gives the law, for two independent rotations. The exact claim is another one: for
+ε_l² δ_ll' δ_mm' (Schur), which gives the law; the 2 is for the errors of both. The exact claim is another one: for
 the grid's own symmetries the error is 0, whatever the spectra.
 
 **Band limits.** If κ has degree at most a and y at most b, F_p has a + b, and a grid that is exact to degree t ≥ a + b

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import nn
 
 import ponita_edu
 from ponita_edu.analysis.equivariance import equivariance_error
@@ -18,6 +20,7 @@ from ponita_edu.geometry.grids import make_grid
 from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita
+from ponita_edu.nn.prediction import Prediction
 from ponita_edu.tasks.run import load_model
 
 BATCH, RATE = 25, 3e-3
@@ -28,7 +31,29 @@ ARMS = {
     "as they come": "bundle",
     "all in one pose": "bundle",
     "all in one pose, lifted edges": "edges",
+    "all in one pose, coordinates": "coordinates",  # negative control: a network that knows its axes
 }
+
+
+class OnCoordinates(nn.Module):
+    """Displacements of five particles from bare numbers: charges, centred positions, velocities. It knows its axes."""
+
+    config = SimpleNamespace(space="coordinates")
+
+    def __init__(self, seed: int, hidden: int = 128):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = nn.Sequential(nn.Linear(35, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(),
+                                     nn.Linear(hidden, 15))
+
+    def calibrate(self, graphs: Graphs) -> None:
+        """It has no kernels."""
+
+    def forward(self, graphs: Graphs) -> Prediction:
+        place = graphs.pos.reshape(-1, 5, 3)
+        numbers = graphs.x.reshape(-1, 5), (place - place.mean(1, keepdim=True)).flatten(1), graphs.vec.reshape(-1, 15)
+        return Prediction(graphs.x[:, :0], self.net(torch.cat(numbers, dim=1)).reshape(-1, 1, 3))
 
 
 def in_one_pose(graphs: Graphs) -> Graphs:
@@ -54,7 +79,16 @@ def task_for(arm: str, train_size: int, test_size: int) -> Task:
                    test=tuple(map(in_one_pose, task.test)))
 
 
-def trained_network(arm: str, seed: int, steps: int, train_size: int, test_size: int) -> Ponita:
+def fresh_network(arm: str, seed: int) -> Ponita | OnCoordinates:
+    """As wide as the quick preset's, untrained."""
+    if ARMS[arm] == "coordinates":
+        return OnCoordinates(seed)
+    config = PonitaConfig(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, space=ARMS[arm], hidden=32,
+                          basis=32, layers=3)
+    return Ponita(config, make_grid("icosahedron") if ARMS[arm] == "bundle" else None, seed=seed)
+
+
+def trained_network(arm: str, seed: int, steps: int, train_size: int, test_size: int) -> Ponita | OnCoordinates:
     """A network as wide as the quick preset's, trained for so many steps of 25 systems.
 
     Raises:
@@ -62,9 +96,7 @@ def trained_network(arm: str, seed: int, steps: int, train_size: int, test_size:
     """
     if arm not in ARMS:
         raise ValueError(f"arm must be one of {', '.join(ARMS)}, but is {arm!r}.")
-    config = PonitaConfig(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, space=ARMS[arm], hidden=32,
-                          basis=32, layers=3)
-    model = Ponita(config, make_grid("icosahedron") if ARMS[arm] == "bundle" else None, seed=seed)
+    model = fresh_network(arm, seed)
     train(model, task_for(arm, train_size, test_size), steps, BATCH, RATE, seed)
     return model
 
@@ -79,12 +111,11 @@ def trained_rows(seeds: Sequence[int] = (0,), steps: int = 40, train_size: int =
         turned = replace(task, test=tuple(_turned(g, torch.Generator().manual_seed(0)) for g in task.test))
         for seed in seeds:
             model = trained_network(arm, seed, steps, train_size, test_size)
-            fresh = Ponita(model.config, model.grid, seed=seed)
             rows.append({
                 "arm": arm, "seed": seed,
                 **{name: test_errors(model, t)[0] for name, t in (("mse", task), ("mse_turned", turned))},
                 **{name: equivariance_error(m, task.test[0], "SO").outputs["vector"].median
-                   for name, m in (("untrained", fresh), ("trained", model))},
+                   for name, m in (("untrained", fresh_network(arm, seed)), ("trained", model))},
             })
     return rows
 

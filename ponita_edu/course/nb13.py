@@ -120,37 +120,54 @@ def once_per_class(fn: object, seed: int | None = None) -> Verdict:
     def kernel(rows: Tensor) -> Tensor:
         return torch.stack((rows[:, 0].sin() + rows[:, 1], rows.prod(dim=1)), dim=1)
 
+    def names(rows: Tensor) -> list[tuple]:
+        return [tuple(round(1e6 * x) for x in row) for row in rows.tolist()]
+
+    def once() -> Callable:
+        seen: set[tuple] = set()
+
+        def strict(rows: Tensor) -> Tensor:
+            new = names(rows)
+            if seen.intersection(new) or len(set(new)) < len(new):
+                raise ValueError("the kernel was given a row twice, up to rounding; each class needs it once")
+            seen.update(new)
+            return kernel(rows)
+
+        return strict
+
     def inputs(generator: torch.Generator) -> tuple:
         classes = whole(generator, 5, 12)
-        different = normal(generator, classes, 2)
+        different = (1e4 * normal(generator, classes, 2)).round() / 1e4  # so that none lies on a rounding border
         near = different.repeat(2, 1) + 1e-13 * normal(generator, 2 * classes, 2)
-        return kernel, torch.cat((different, different, near))[torch.randperm(4 * classes, generator=generator)]
+        return once(), torch.cat((different, different, near))[torch.randperm(4 * classes, generator=generator)]
 
     def count(rows: Tensor) -> int:
-        return len({tuple(round(1e6 * x) for x in row) for row in rows.tolist()})
+        return len(set(names(rows)))
 
-    def reference(kernel: Callable, rows: Tensor) -> tuple[Tensor, int]:
+    def reference(_: Callable, rows: Tensor) -> tuple[Tensor, int]:
         return torch.cat([kernel(row[None]) for row in rows]), count(rows)
 
-    def grouped(kernel: Callable, rows: Tensor) -> tuple[Tensor, int]:
-        order = sorted(range(len(rows)), key=lambda k: [round(1e6 * x) for x in rows[k].tolist()])
+    def grouped(_: Callable, rows: Tensor) -> tuple[Tensor, int]:
+        order = sorted(range(len(rows)), key=lambda k: names(rows[k : k + 1]))
         return kernel(rows[order]), count(rows)
+
+    def by_class(_: Callable, rows: Tensor) -> tuple[Tensor, int]:
+        return kernel(torch.unique((1e6 * rows).round() / 1e6, dim=0)), count(rows)
 
     return judge(
         fn,
         inputs=inputs,
         reference=reference,
         mistakes=[
-            ("every row is evaluated; equal ones need it once", lambda k, rows: (k(rows), len(rows))),
-            ("rounding parts equal rows: round before you compare",
-             lambda k, rows: (k(rows), len(torch.unique(rows, dim=0)))),
+            ("all rows are counted; the kernel needs one of each class", lambda _, rows: (kernel(rows), len(rows))),
             ("the values stand in the order of the classes, not of the rows", grouped),
+            ("there is one value for each class, and each row has one", by_class),
             ("the first number alone does not name the class",
-             lambda k, rows: (k(torch.stack((rows[:, 0], rows[:1, 1].expand(len(rows))), dim=1)), count(rows))),
+             lambda _, rows: (kernel(torch.stack((rows[:, 0], rows[:1, 1].expand(len(rows))), dim=1)), count(rows))),
             ("the kernel must see the rows, not their rounded multiples",
-             lambda k, rows: (k((rows * 1e6).round()), count(rows))),
+             lambda _, rows: (kernel((rows * 1e6).round()), count(rows))),
             ("the second answer is a share, and a number of rows was asked for",
-             lambda k, rows: (k(rows), count(rows) / len(rows))),
+             lambda _, rows: (kernel(rows), count(rows) / len(rows))),
         ],
         tolerance=1e-6,
         seed=seed,

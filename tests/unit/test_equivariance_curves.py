@@ -164,6 +164,8 @@ def test_trained_rows_tell_an_exact_network_from_an_approximate_one():
     exact, approximate = rows["all in one pose, lifted edges"], rows["all in one pose"]
     assert exact["trained"] < 1e-13 and exact["mse_turned"] == pytest.approx(exact["mse"], rel=1e-4)
     assert approximate["trained"] > 1e-3
+    control, = trained_rows(arms=("all in one pose, coordinates",), **small | {"steps": 200})  # it knows its axes
+    assert control["trained"] > 0.3 and control["mse_turned"] > 1.5 * control["mse"]
     with pytest.raises(ValueError, match="arm must be one of"):
         trained_network("upside down", 0, 1, 30, 30)
 

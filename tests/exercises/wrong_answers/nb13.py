@@ -80,9 +80,24 @@ def no_rounding(kernel, rows):
     return kernel(different)[which], len(different)
 
 
+def first_of_each(rows):
+    different, which = torch.unique((rows / 1e-6).round(), dim=0, return_inverse=True)
+    return rows[[int((which == k).nonzero()[0]) for k in range(len(different))]], which
+
+
+def all_counted(kernel, rows):
+    first, which = first_of_each(rows)
+    return kernel(first)[which], len(rows)
+
+
 def wrong_order(kernel, rows):
-    _, which = torch.unique((rows / 1e-6).round(), dim=0, return_inverse=True)
-    return kernel(rows[which.argsort()]), int(which.max()) + 1
+    first, which = first_of_each(rows)
+    return kernel(first)[which.sort().values], len(first)
+
+
+def one_a_class(kernel, rows):
+    first, _ = first_of_each(rows)
+    return kernel(first), len(first)
 
 
 def multiples(kernel, rows):
@@ -91,8 +106,12 @@ def multiples(kernel, rows):
 
 
 def share(kernel, rows):
-    different = torch.unique((rows / 1e-6).round(), dim=0)
-    return kernel(rows), len(different) / len(rows)
+    first, which = first_of_each(rows)
+    return kernel(first)[which], len(first) / len(rows)
+
+
+def right_count_only(kernel, rows):
+    return torch.cat([kernel(row[None]) for row in rows]), len(first_of_each(rows)[0])
 
 
 WRONG = {
@@ -107,6 +126,7 @@ WRONG = {
         ("not scaled", as_it_is), ("matrix of products", of_products), ("rows are scaled", by_rows),
         ("smallest over largest", upside_down), ("largest entry", by_largest)],
     "once_per_class": [
-        ("every row is evaluated", all_rows), ("round before you compare", no_rounding),
-        ("order of the classes", wrong_order), ("rounded multiples", multiples), ("is a share", share)],
+        ("given a row twice", all_rows), ("given a row twice", no_rounding), ("given a row twice", right_count_only),
+        ("all rows are counted", all_counted), ("order of the classes", wrong_order),
+        ("one value for each class", one_a_class), ("rounded multiples", multiples), ("is a share", share)],
 }
