@@ -26,6 +26,7 @@ from ponita_edu.nn.band_limited import FiberBasis, spatial_basis
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv
 from ponita_edu.nn.ponita import Ponita
+from ponita_edu.nn.seeds import seeded
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import command_line, facts, keep_memory
 
@@ -55,8 +56,7 @@ def make_network(arm: str, seed: int = 0, hidden: int = 32, layers: int = 3) -> 
                           band_limit=LIMIT if whole else None)
     model = Ponita(config, make_grid(name, n), seed=seed)
     if limited == "kernels":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model.basis, model.fiber_basis = spatial_basis(hidden, hidden, LIMIT), FiberBasis(LIMIT)
             for block in model.blocks:
                 block.conv.fiber = FiberConv(hidden, LIMIT + 1)

@@ -209,6 +209,10 @@ def _as_motions(motions: Any, dim: int, carriers: Sequence[Any], count: int, see
                              f"got {motions!r}. Use 'SE' for random rotations and translations.")
         if motions == "grid":
             rotation = carriers[0].grid.symmetries()[0]
+            if len(rotation) == 1:
+                raise ValueError("motions='grid' needs a grid that some rotation maps on itself, but "
+                                 f"{carriers[0].grid!r} has the identity only, which checks nothing. Use a Platonic "
+                                 "or Lebedev grid, or move_grid=True.")
             return _at_rest(rotation), f"all {len(rotation)} rotations that permute the grid"
         if count < 1:
             raise ValueError(f"count must be at least 1, but is {count}. Use count=8.")

@@ -15,6 +15,7 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.grids import make_grid
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita, Prediction
+from ponita_edu.nn.seeds import seeded
 
 GRID = "icosahedron"
 _INOUT = dict(scalars_in=1, vectors_in=1, scalars_out=1, vectors_out=1, hidden=16, basis=16, layers=3)
@@ -56,8 +57,7 @@ class Coordinates(nn.Module):
 
     def __init__(self, nodes: int, seed: int, hidden: int = 64):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.net = nn.Sequential(nn.Linear(6 * nodes, hidden), nn.Tanh(), nn.Linear(hidden, 4 * nodes))
 
     def forward(self, graphs: Graphs) -> Prediction:

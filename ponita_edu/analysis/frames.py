@@ -11,6 +11,7 @@ from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import Pairs, SeparableConv
 from ponita_edu.nn.kernels import kernel_basis
 from ponita_edu.nn.ponita import Block, Ponita, Prediction
+from ponita_edu.nn.seeds import seeded
 
 
 def icosahedral_frames() -> Float[Tensor, "60 3 3"]:
@@ -45,9 +46,7 @@ class FramePonita(nn.Module):
     def __init__(self, config: PonitaConfig, frames: Float[Tensor, "F 3 3"] | None = None, seed: int | None = None):
         super().__init__()
         self.config = c = config
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed):
             self.basis, self.fiber_basis = (
                 kernel_basis(attributes, c.hidden, c.basis, c.degree, c.distinct_monomials) for attributes in (3, 9))
             self.embed = nn.Linear(c.scalars_in + 3 * c.vectors_in, c.hidden, bias=False)

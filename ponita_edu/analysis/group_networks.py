@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ponita_edu.analysis.other_groups import Recipe, acted, counts, judge, recipes
+from ponita_edu.nn.seeds import seeded
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import facts
 
@@ -33,8 +34,7 @@ class GroupNetwork(nn.Module):
     def __init__(self, recipe: Recipe, plain: bool = False, hidden: int = 32, layers: int = 2, seed: int = 0):
         super().__init__()
         self.recipe, self.plain = recipe, plain
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             size = self.numbers(torch.stack(recipe.pairs(2, 0), dim=1)).shape[-1]
             self.embed = nn.Parameter(torch.ones(hidden))
             self.basis = nn.Sequential(nn.Linear(size, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())

@@ -33,6 +33,7 @@ from ponita_edu.data.md17 import load_md17
 from ponita_edu.geometry.invariants import safe_norm, spatial_invariants
 from ponita_edu.nn.kernels import Monomials
 from ponita_edu.nn.ponita import Ponita
+from ponita_edu.nn.seeds import seeded
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.run import facts, keep_memory
 
@@ -131,8 +132,7 @@ def with_features(task: Task, name: str, seed: int, hidden: int = HIDDEN) -> Pon
     network = make_network("separable", task, hidden, seed=seed)
     attributes = pair_attributes(task.draw(100, torch.Generator().manual_seed(0)))
     features = make_features(name, attributes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network.basis[0], network.basis[1] = features, nn.Linear(len(features), hidden)
     return network
 

@@ -21,6 +21,7 @@ from ponita_edu.geometry.rotations import random_rotations
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita
 from ponita_edu.nn.prediction import Prediction
+from ponita_edu.nn.seeds import seeded
 from ponita_edu.tasks.run import load_model
 
 BATCH, RATE = 25, 3e-3
@@ -42,8 +43,7 @@ class OnCoordinates(nn.Module):
 
     def __init__(self, seed: int, hidden: int = 128):
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.net = nn.Sequential(nn.Linear(35, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(),
                                      nn.Linear(hidden, 15))
 

@@ -86,6 +86,10 @@ class Graphs:
         if self.cell is not None:
             check_feature("cell", self.cell, (self.num_graphs, dim, dim), self.pos, "graph")
             check_indices("shift", self.shift, (self.edge_index.shape[1], dim), None, signed=True)
+        for name, targets in (("y", self.y), ("y_vec", self.y_vec)):
+            if not isinstance(targets, dict):
+                raise ValueError(f"{name} must be a dictionary of tensors by name, but is a {type(targets).__name__}. "
+                                 f"Use {name}={{'energy': tensor}}, or leave it out.")
         for name in self.y:
             self._check_target(f"y[{name!r}]", self.y[name], vector=False)
         for name in self.y_vec:
@@ -130,19 +134,21 @@ class Graphs:
         All pairs of a complete graph are listed by the difference of their nodes, in long runs (``nn.blocks.ways``).
         """
         if not hasattr(self, "_mutual"):
-            found = mutual_edges(self.edge_index, self.num_nodes, self.shift)
-            object.__setattr__(self, "_mutual", found and by_difference(found, self.batch))
+            with torch.inference_mode(False):  # it is kept, and may be needed where gradients are
+                found = mutual_edges(self.edge_index, self.num_nodes, self.shift)
+                object.__setattr__(self, "_mutual", found and by_difference(found, self.batch))
         return self._mutual
 
     @property
     def proper(self) -> tuple[Int[Tensor, "2 proper_edges"], Int[Tensor, "proper_edges dim"] | None]:
         """The edges without self loops, and their shifts; worked out once, as it makes a GPU wait."""
         if not hasattr(self, "_proper"):
-            keep = self.source != self.target
-            if self.shift is not None:
-                keep = keep | (self.shift != 0).any(1)
-            object.__setattr__(self, "_proper", (self.edge_index[:, keep],
-                                                 None if self.shift is None else self.shift[keep]))
+            with torch.inference_mode(False):
+                keep = self.source != self.target
+                if self.shift is not None:
+                    keep = keep | (self.shift != 0).any(1)
+                object.__setattr__(self, "_proper", (self.edge_index[:, keep],
+                                                     None if self.shift is None else self.shift[keep]))
         return self._proper
 
     def vectors(self, source: Int[Tensor, " some"], target: Int[Tensor, " some"],

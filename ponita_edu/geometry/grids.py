@@ -57,17 +57,20 @@ class Grid:
     def from_points(
         cls, points: Tensor | np.ndarray, weights: Tensor | np.ndarray | None = None, name: str = "custom"
     ) -> "Grid":
-        """Grid from any floating-point unit vectors [N, d] (made float64, normalised); equal weights unless given.
+        """Grid from any floating-point unit vectors [N, d] and weights (both made float64 and normalised).
 
-        Raises: ValueError if the points are not unit vectors within 1e-3, or the weights do not fit.
+        Weights are equal unless given.
+        Raises: ValueError if the points are not unit vectors within 1e-3, or the weights do not fit or do not sum to
+            1 within 1e-5.
         """
         points = torch.as_tensor(points)
         _check_points(points)
         points = torch.nn.functional.normalize(points.detach().cpu().to(torch.float64), dim=-1)
         if weights is None:
             weights = _equal_weights(len(points))
-        weights = torch.as_tensor(weights).detach().cpu().to(torch.float64)
-        return cls(points, weights, name)
+        weights = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+        total = weights.sum()
+        return cls(points, weights / total if abs(total - 1) < 1e-5 else weights, name)  # may be rounded, as the points
 
     def __len__(self) -> int:
         return self.points.shape[0]

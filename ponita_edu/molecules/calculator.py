@@ -6,6 +6,7 @@ Forces are the exact negative gradient of the energy, so the dynamics conserve e
 grid of orientations the energy itself changes a little when the molecule turns, hence angular momentum does too.
 """
 
+import copy
 from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +36,8 @@ class PonitaCalculator(Calculator):
     directions, needs a cutoff.
 
     Args:
-        checkpoint: folder of an md17 run, of its model or of one of its checkpoints; or a ``ForceField``.
+        checkpoint: folder of an md17 run, of its model or of one of its checkpoints; or a ``ForceField``, of which a
+            copy is used.
         dtype: precision of the network.
         tables: take kernels from tables (``nn.frozen``), made when the first geometry comes: True for tables up to the
             cutoff, or, without one, to 1.3 times the largest distance in that geometry; a number for a distance in Å.
@@ -47,13 +49,14 @@ class PonitaCalculator(Calculator):
             periodic cells without a cutoff, and on lattice vectors that do not span them.
     """
 
-    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012 - ASE's name and type
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012 - ASE's name and type
 
     def __init__(self, checkpoint: str | Path | ForceField, dtype: torch.dtype = torch.float32,
                  tables: bool | Real = False):
         super().__init__()
-        field = checkpoint
-        if not isinstance(field, ForceField):
+        if isinstance(checkpoint, ForceField):
+            field = copy.deepcopy(checkpoint)
+        else:
             task, _, field, _ = load_model(Path(checkpoint))
             if not isinstance(field, ForceField):
                 raise ValueError(f"checkpoint must be of a force field, but {checkpoint} is of the task {task}. "
@@ -83,7 +86,7 @@ class PonitaCalculator(Calculator):
             longest = None if self.tables is True else float(self.tables)
             self._frozen, self.table_error = field_with_tables(self.field, graphs, longest)
         energy, forces = (self._frozen or self.field).energy_and_forces(graphs)
-        self.results = {"energy": float(energy), "forces": forces.cpu().numpy()}
+        self.results = {"energy": float(energy), "free_energy": float(energy), "forces": forces.cpu().numpy()}
         if "stress" in properties:
             if not self.atoms.pbc.all():
                 raise PropertyNotImplementedError("stress needs a cell that is periodic in all directions.")
@@ -116,8 +119,8 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
         warm: draw velocities from a Maxwell distribution of ``kelvin``, without drift or rotation of the molecule.
 
     Raises:
-        ValueError: on an unknown ensemble or numbers out of range, and if the molecule explodes (an atom further than
-            100 Å from the centre, or numbers that are not finite).
+        ValueError: on an unknown ensemble or numbers out of range, and if the molecule explodes (an atom further from
+            the centre than all at the start by 100 Å, or numbers that are not finite).
     """
     if ensemble not in ("nve", "nvt"):
         raise ValueError(f"ensemble must be 'nve' or 'nvt', but is {ensemble!r}.")
@@ -129,7 +132,8 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
         spread = np.sqrt(units.kB * kelvin * atoms.get_masses())[:, None]
         atoms.set_momenta(spread * random.normal(size=(len(atoms), 3)))
         Stationary(atoms)
-        ZeroRotation(atoms)
+        if len(atoms) > 1:
+            ZeroRotation(atoms)
     step = fs * units.fs
     if ensemble == "nve":
         engine = VelocityVerlet(atoms, step)
@@ -138,11 +142,15 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
                           fixcm=False)  # with it, ASE's thermostat is wrong for few atoms: 760 K instead of 300 for 3
     frames = []
 
+    def extent() -> float:
+        return np.linalg.norm(atoms.positions - atoms.get_center_of_mass(), axis=1).max()
+
+    farthest = extent() + 100
+
     def store() -> None:
-        pos = atoms.positions - atoms.get_center_of_mass()
-        if not np.abs(pos).max() < 100:
+        if not extent() < farthest:
             raise ValueError(f"the molecule has exploded after {engine.nsteps * fs / 1000:.3f} ps: an atom is "
-                             f"{np.abs(pos).max():.3g} Å from the centre. Use a smaller time step, start from a "
+                             f"{extent():.3g} Å from the centre. Use a smaller time step, start from a "
                              "geometry like those of the training data, or train the network longer.")
         frames.append((engine.nsteps * fs / 1000, atoms.positions.copy(),
                        atoms.get_velocities() * 1000 * units.fs, atoms.get_total_energy(), atoms.get_temperature()))

@@ -12,6 +12,7 @@ from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry.invariants import safe_norm
 from ponita_edu.nn.config import check_whole
 from ponita_edu.nn.prediction import Prediction, check_fits
+from ponita_edu.nn.seeds import seeded
 
 
 @dataclass(frozen=True)
@@ -142,9 +143,7 @@ class EGNN(nn.Module):
         self.config = c = config
         features = c.vectors_in + (0 if c.edge_products else c.scalars_in)
         edge_features = 1 + (c.scalars_in if c.edge_products else 0)
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed):
             self.embed = nn.Linear(max(features, 1), c.hidden)
             self.layers = nn.ModuleList(EGNNLayer(c.hidden, edge_features, c.vectors_in, c.vectors_out > 0,
                                                   c.distance_gain)

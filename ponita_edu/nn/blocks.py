@@ -1,6 +1,7 @@
 """The same products and sums in blocks that stay in cache, without keeping messages; exact up to rounding.
 
-Everything here can be differentiated any number of times. On a GPU there is one block.
+Everything here can be differentiated any number of times, by torch.autograd and one vector at a time. On a GPU there
+is one block.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -58,6 +58,8 @@ class Chunks:
 
     def sum(self, conv: nn.Module, h: Float[Tensor, "nodes *N channels"]) -> Float[Tensor, "nodes *N channels"]:
         """What ``conv`` gives for all edges in the chunks; ``rest``, the batch without them, is left to the caller."""
+        kind = h.device.type
+        asked = dict(dtype=torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))  # by the caller
         graphs, weights = self._graphs, [*conv.parameters(), *self._basis.parameters()]
         per_node = [h, graphs.pos] + ([] if graphs.cond is None else [graphs.cond])
         cell = [] if graphs.cell is None else [graphs.cell]
@@ -66,7 +68,8 @@ class Chunks:
             h, pos, *more = tensors
             cond = None if graphs.cond is None else more.pop(0)
             small = chunk.graphs._replace(pos=pos, cond=cond, cell=more[0] if cell else None)
-            return (conv.forward(h, self._pairs(small)),)
+            with torch.autocast(kind, cache_enabled=False, **asked):  # derivatives are made when that is over
+                return (conv.forward(h, self._pairs(small)),)
 
         tensors = (*per_node, *cell, *weights)
         piece = _Piece(one, (True,) * len(per_node) + (False,) * (len(cell) + len(weights)), (0,))

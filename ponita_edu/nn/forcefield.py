@@ -74,8 +74,9 @@ class ForceField(nn.Module):
 
     def __init__(self, network: nn.Module, elements: Sequence[int], cutoff: float | None = None):
         super().__init__()
+        elements = [int(z) for z in elements]
         if not elements or len(set(elements)) < len(elements) or min(elements) < 1:
-            raise ValueError(f"elements must be distinct atomic numbers, but are {list(elements)}.")
+            raise ValueError(f"elements must be distinct atomic numbers, but are {elements}.")
         self.network, self.cutoff = network, cutoff
         self.register_buffer("elements", torch.tensor(elements))
         self.register_buffer("trained", torch.zeros(len(elements), dtype=torch.bool))
@@ -118,7 +119,13 @@ class ForceField(nn.Module):
 
         Args:
             create_graph: keep what is needed to differentiate the forces, for training or second derivatives.
+
+        Raises:
+            ValueError: inside ``torch.inference_mode``, which rules out derivatives.
         """
+        if torch.is_inference_mode_enabled() or graphs.pos.is_inference():
+            raise ValueError("forces are derivatives, which torch.inference_mode rules out. Use torch.no_grad, which "
+                             "they allow, and make the batch outside of inference_mode.")
         with torch.enable_grad(), torch.autocast(graphs.pos.device.type, enabled=False):
             if not (create_graph and graphs.pos.requires_grad):  # else the caller differentiates by its own positions
                 graphs = graphs.requires_grad_()

@@ -16,6 +16,7 @@ from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableC
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
 from ponita_edu.nn.lifting import sphere_to_scalar, sphere_to_vector
 from ponita_edu.nn.prediction import Prediction, check_fits
+from ponita_edu.nn.seeds import seeded
 
 
 class Block(nn.Module):
@@ -47,6 +48,9 @@ class Ponita(nn.Module):
     *approximately*, with an error that falls with the number of orientations (``analysis.equivariance`` measures it);
     with ``band_limit`` L exactly too, on a grid that integrates degree 4L.
 
+    Any number of derivatives can be taken by ``torch.autograd``, one vector at a time; ``torch.func`` and batches of
+    vectors (``is_grads_batched``, ``vectorize=True``) do not know the sums in ``nn.blocks``.
+
     Where edges come with their reverse and the grid with its antipodes, a pair and its reverse are one class and
     share one kernel evaluation (``share_classes``, an attribute; False computes each anew, with equal results).
 
@@ -67,9 +71,7 @@ class Ponita(nn.Module):
         if not isinstance(config, PonitaConfig):
             raise ValueError(f"config must be a PonitaConfig, but is a {type(config).__name__}. Use PonitaConfig(...).")
         self.config = c = config
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed):
             on_bundle, full = c.space == "bundle", c.conv == "full"
             if c.band_limit is None:
                 self.basis = kernel_basis(c.num_attributes, c.hidden, c.basis, c.degree, c.distinct_monomials)
@@ -145,8 +147,8 @@ class Ponita(nn.Module):
                              f"make_grid({'circle' if self.config.dim == 2 else 'fibonacci'!r}, n).")
         like = self.embed.weight
         self._grid = grid
-        self.register_buffer("ori", grid.points.to(like.device, like.dtype))
-        self.register_buffer("ori_weights", grid.weights.to(like.device, like.dtype))
+        self.register_buffer("ori", grid.points.to(like.device, like.dtype, copy=True))  # loading writes into them
+        self.register_buffer("ori_weights", grid.weights.to(like.device, like.dtype, copy=True))
         antipodes = grid.antipodes()
         self.register_buffer("antipodes", None if antipodes is None else antipodes.to(like.device), persistent=False)
 
@@ -157,12 +159,16 @@ class Ponita(nn.Module):
         return self
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
-        stored, weights = (state_dict.get(prefix + name) for name in ("ori", "ori_weights"))
-        if self._grid is not None and stored is not None and not (
-                stored.shape == self.ori.shape and torch.equal(stored.to(self.ori), self.ori)):
-            weights = weights.detach().cpu().double()
-            self.set_grid(Grid.from_points(stored, weights / weights.sum(), "stored"))
+        points, weights = (state_dict.get(prefix + name) for name in ("ori", "ori_weights"))
+        with_grid = self._grid is not None and points is not None and weights is not None
+        rounded = with_grid and points.dtype != self.ori.dtype
+        same = with_grid and all(a.shape == b.shape and torch.equal(a.to(b), b.to(a.dtype).to(b))
+                                 for a, b in ((points, self.ori), (weights, self.ori_weights)))
+        if with_grid and not same:
+            self.set_grid(Grid.from_points(points, weights, "stored"))
         super()._load_from_state_dict(state_dict, prefix, *args)
+        if with_grid and (same or rounded):  # from float64 again, not what was stored in fewer digits
+            self.set_grid(self._grid)
 
     @property
     def num_parameters(self) -> int:
@@ -189,7 +195,9 @@ class Ponita(nn.Module):
             pairs = pairs._replace(along=along(pairs, h))
         if (self.config.conv == "separable" and not self._recompute and torch.is_grad_enabled()
                 and worth_blocks(pairs.basis)):  # without gradients one layer's kernels at a time take less memory
-            kernels = products(pairs.basis, [block.conv.spatial.kernel.weight for block in self.blocks])
+            maps = [block.conv.spatial.kernel for block in self.blocks]
+            if all(map(_is_plain, maps)):
+                kernels = products(pairs.basis, [m.weight for m in maps])
         for block, kernel in zip(self.blocks, kernels, strict=True):
             if self._recompute:
                 h = checkpoint(block, h, pairs, use_reentrant=False, preserve_rng_state=False)
@@ -274,6 +282,12 @@ class Ponita(nn.Module):
         else:
             vector = vector[..., None].expand(-1, -1, self.config.dim)  # no vectors, but of the right shape
         return Prediction(scalar, vector).at(self.config.level, graphs)
+
+
+def _is_plain(m: nn.Module) -> bool:
+    # a matrix and nothing else: no adapter, parametrisation or hook of the user's, which would be passed over
+    return type(m) is nn.Linear and m.bias is None and not (
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks)
 
 
 def _mean_by(a: Tensor, index: Tensor, size: int) -> Tensor:

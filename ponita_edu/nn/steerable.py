@@ -14,6 +14,7 @@ from ponita_edu.geometry.invariants import safe_norm
 from ponita_edu.nn.config import check_whole
 from ponita_edu.nn.kernels import cutoff_window, kernel_basis
 from ponita_edu.nn.prediction import Prediction, check_fits
+from ponita_edu.nn.seeds import seeded
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,7 @@ class Steerable(nn.Module):
         # e3nn's symbols have norm 1; so that each order's message has about the variance of what was sent
         self._exact = [o3.wigner_3j(*path, dtype=torch.float64) * ((2 * path[2] + 1) / into[path[2]]) ** 0.5
                        for path in self.paths]
-        with torch.random.fork_rng(devices=[], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with seeded(seed):
             self.basis = kernel_basis(1, c.hidden, c.basis, c.degree)
             self.embed = nn.Linear(max(c.scalars_in, 1), c.hidden)
             self.embed_vectors = nn.Linear(c.vectors_in, c.hidden, bias=False) if c.vectors_in else None

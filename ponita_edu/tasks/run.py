@@ -1,6 +1,7 @@
 """A run from its settings to its table: the run's folder, training, test, picture and result JSON."""
 
 import ctypes
+import hashlib
 import json
 import math
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module, metadata
 from pathlib import Path
@@ -55,8 +56,14 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
         raise ValueError(f"model needs more memory than there is ({type(error).__name__}: {error!s:.150}). Choose "
                          "smaller numbers.") from error
     fabric = make_fabric(config)
-    if all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK")):  # it starts the others
-        open_run(task_name, settings, out)
+    leads = all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "NODE_RANK"))  # it starts the others
+    with run_folder(task_name, settings, out) if leads else nullcontext():
+        return _train(fabric, module, network, task_name, settings, out, started)
+
+
+def _train(fabric: Fabric, module: ModuleType, network: nn.Module, task_name: str, settings: Any, out: Path,
+           started: float) -> dict[str, Any] | None:
+    config = settings.train
     fabric.launch()
     with fabric.rank_zero_first():  # the first one simulates, the others find the file
         task = module.load(settings, progress=fabric.is_global_zero and sys.stderr.isatty())
@@ -67,7 +74,8 @@ def train(task_name: str, settings: Any, out: Path, started: float | None = None
         errors, _ = evaluate(task, network, "test", fabric=fabric)
     if not fabric.is_global_zero:
         return None
-    model = checkpoint.write(out / MODEL, network.state_dict(), {**info, "step": state.step})
+    with room_in(out):
+        model = checkpoint.write(out / MODEL, network.state_dict(), {**info, "step": state.step})
     metric = task.selects
     return _finish(out, module, task, network, {
         "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": config.seed,
@@ -104,6 +112,9 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
     if out is not None:
         if (out / RUN).exists():
             raise ValueError(f"--out {out} holds a training run, whose result would be lost. Choose another folder.")
+        there = [name for name in (RESULT, module.PICTURE, checkpoint.INFO) if (out / name).exists()]
+        if there:
+            raise ValueError(f"--out {out} holds {there[0]}, which is not to be mixed up or lost. Choose another folder.")
         _make_folder(out)
     deadline = started + 60 * (max_minutes or math.inf)
     errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)
@@ -144,16 +155,60 @@ def load_model(path: Path) -> tuple[str, Any, nn.Module, dict[str, Any]]:
     return task_name, settings, network, info
 
 
-def open_run(task: str, settings: Any, out: Path) -> None:
-    """Make the folder of a run, or check that the run in it has the same settings.
+@contextmanager
+def run_folder(task: str, settings: Any, out: Path) -> Iterator[None]:
+    """The folder of a run for this process alone; made if it is not there, and gone again if nothing came of the run.
 
     Raises:
-        ValueError: if it holds another run or other files, or cannot be written to.
+        ValueError: if another process uses it, if it holds another run, one on other data or other files, or if it
+            cannot be written to.
     """
     _make_folder(out)
+    with _alone_in(out):
+        new = open_run(task, settings, out)
+        try:
+            yield
+        except BaseException:  # data that cannot be read, for instance: a refused command leaves nothing behind
+            if new and [p.name for p in out.iterdir()] == [RUN]:
+                (out / RUN).unlink()
+                out.rmdir()
+            raise
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    # the system's lock on the folder ends with the process, however that ends; Windows has none
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"--out {folder} is in use by another process. Wait for it, or choose another "
+                             "folder.") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_run(task: str, settings: Any, out: Path) -> bool:
+    """Begin the run in a folder, or check that the one in it has the same settings and data; whether it is a new run.
+
+    Raises:
+        ValueError: if it holds another run, one on other data, or other files.
+    """
     checkpoint.tidy(out, RUN, RESULT, MODEL)
     fixed = replace(settings, train=replace(settings.train, **{k: getattr(type(settings.train)(), k) for k in FREE}))
     content = {"task": task, "settings": to_dict(fixed)}
+    source = Path(getattr(settings.data, "source", "") or os.devnull).expanduser()
+    if source.is_file():  # of the user's own, who may exchange it
+        content["data_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
     if (out / RUN).exists():
         try:
             before = json.loads((out / RUN).read_text(encoding="utf-8"))
@@ -165,11 +220,15 @@ def open_run(task: str, settings: Any, out: Path) -> None:
         if differ:
             raise ValueError(f"--out {out} holds a run of other settings ({'; '.join(differ[:4])}). "
                              "Choose another folder, or delete that one.")
-        return
+        if content.get("data_sha256") != before.get("data_sha256", content.get("data_sha256")):
+            raise ValueError(f"data.source {source} is not the file that the run in --out {out} began with. Put that "
+                             "one back, or choose another folder.")
+        return False
     strange = sorted(p.name for p in out.iterdir())
     if strange:
         raise ValueError(f"--out {out} holds other files ({', '.join(strange[:3])}). Choose an empty or a new folder.")
     checkpoint.write_json(out / RUN, content)
+    return True
 
 
 @contextmanager
@@ -259,14 +318,30 @@ def table(result: dict[str, Any]) -> str:
 
 def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, result: dict[str, Any]) -> dict[str, Any]:
     try:
-        module.picture(task, network).savefig(out / module.PICTURE)
+        with room_in(out):
+            module.picture(task, network).savefig(out / module.PICTURE)
         result["picture"] = str(out / module.PICTURE)
     except ImportError as error:
         result["picture"] = None
         missing = f"No picture: {error.name or error} is not installed (pip install 'ponita_edu[course]')."
         result["note"] = f"{result.get('note', '')} {missing}".strip()
-    checkpoint.write_json(out / RESULT, result)
+    with room_in(out):
+        checkpoint.write_json(out / RESULT, result)
     return result
+
+
+@contextmanager
+def room_in(out: Path) -> Iterator[None]:
+    """Say where a file could not be written, and what to do.
+
+    Raises:
+        OSError: with that sentence.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"a file could not be written in {out} ({error.strerror}). Make room there; the same command "
+                      "then finishes.") from None
 
 
 def _make_folder(out: Path) -> None:

@@ -139,7 +139,13 @@ class Run:
             self.ema = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
             self.average = self.ema.module
         if found is not None:
-            self._restore(*found)
+            try:
+                self._restore(*found)
+            except (KeyError, TypeError, RuntimeError) as error:
+                why = f"{type(error).__name__}: {error}".splitlines()[0][:150]
+                raise ValueError(f"the checkpoints in {folder / 'checkpoints'} do not go with these settings ({why}). "
+                                 "Were they written by another version of ponita_edu? Choose another --out, or delete "
+                                 "that folder.") from None
         # from here on the wrapped objective is the one way to a loss; network and optimiser stay what they were
         self.objective, self._stepper = fabric.setup(Objective(self.task, self.network), self.optimizer)
         self.evaluation_seconds = 0.0
