@@ -4,6 +4,7 @@ A grid replaces an integral over the sphere by a weighted sum, (1/|S|) ∫ f(o) 
 All grids are float64 and made on the CPU; networks cast them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -55,7 +56,10 @@ class Grid:
 
     @classmethod
     def from_points(
-        cls, points: Tensor | np.ndarray, weights: Tensor | np.ndarray | None = None, name: str = "custom"
+        cls,
+        points: Tensor | np.ndarray,
+        weights: Tensor | np.ndarray | Sequence[float] | None = None,
+        name: str = "custom",
     ) -> "Grid":
         """Grid from any floating-point unit vectors [N, d] and weights (both made float64 and normalised).
 

@@ -131,9 +131,11 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
     if warm:
         spread = np.sqrt(units.kB * kelvin * atoms.get_masses())[:, None]
         atoms.set_momenta(spread * random.normal(size=(len(atoms), 3)))
-        Stationary(atoms)
         if len(atoms) > 1:
+            Stationary(atoms)
             ZeroRotation(atoms)
+        else:  # all of its motion is drift
+            atoms.set_momenta(np.zeros((1, 3)))
     step = fs * units.fs
     if ensemble == "nve":
         engine = VelocityVerlet(atoms, step)

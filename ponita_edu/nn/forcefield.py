@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 from ponita_edu.data.edges import periodic_pairs, radius_edges
@@ -72,7 +73,7 @@ class ForceField(nn.Module):
     Source: arXiv 2310.02970 (rMD17); the scale that both share is the root mean square of the training forces.
     """
 
-    def __init__(self, network: nn.Module, elements: Sequence[int], cutoff: float | None = None):
+    def __init__(self, network: nn.Module, elements: Sequence[int] | ndarray, cutoff: float | None = None):
         super().__init__()
         elements = [int(z) for z in elements]
         if not elements or len(set(elements)) < len(elements) or min(elements) < 1:

@@ -114,7 +114,7 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
             raise ValueError(f"--out {out} holds a training run, whose result would be lost. Choose another folder.")
         there = [name for name in (RESULT, module.PICTURE, checkpoint.INFO) if (out / name).exists()]
         if there:
-            raise ValueError(f"--out {out} holds {there[0]}, which is not to be mixed up or lost. Choose another folder.")
+            raise ValueError(f"--out {out} holds {there[0]}, which would be lost. Choose another folder.")
         _make_folder(out)
     deadline = started + 60 * (max_minutes or math.inf)
     errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)
@@ -165,7 +165,7 @@ def run_folder(task: str, settings: Any, out: Path) -> Iterator[None]:
     """
     _make_folder(out)
     with _alone_in(out):
-        new = open_run(task, settings, out)
+        new = _open_run(task, settings, out)
         try:
             yield
         except BaseException:  # data that cannot be read, for instance: a refused command leaves nothing behind
@@ -197,7 +197,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def open_run(task: str, settings: Any, out: Path) -> bool:
+def _open_run(task: str, settings: Any, out: Path) -> bool:
     """Begin the run in a folder, or check that the one in it has the same settings and data; whether it is a new run.
 
     Raises:

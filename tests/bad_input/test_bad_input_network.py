@@ -113,6 +113,8 @@ GRAPHS = {
                                  r"edge_index .* same graph.*joins two graphs.*Offset.*collate"),
     "target a number": (graph_with(y={"energy": 3.0}), r"y\['energy'\] .* 3 rows .* or 1 .* float.*torch\.tensor"),
     "target of other length": (graph_with(y={"energy": torch.ones(2)}), r"y\['energy'\] .* 3 rows .* or 1 .* \[2\]"),
+    "targets without names": (graph_with(y=torch.ones(3)), r"y must be a dictionary of tensors by name.* Tensor.*y=\{"),
+    "targets that are None": (graph_with(y_vec=None), r"y_vec must be a dictionary of tensors by name.* NoneType"),
     "vector target of other dim": (graph_with(y_vec={"force": torch.ones(3, 2)}),
                                    r"y_vec\['force'\] .* 3 components .* \[3, 2\]"),
     "motion of another dim": (lambda: good().moved(Motion.identity(2)),

@@ -43,7 +43,7 @@ def nothing_begins(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PONITA_EDU_DEBUG", raising=False)
-    monkeypatch.setattr(run, "open_run", accepted)
+    monkeypatch.setattr(run, "run_folder", accepted)
     (tmp_path / "file").write_text("in the way")
 
 
@@ -116,7 +116,7 @@ def test_a_model_beyond_the_memory_is_refused_in_a_sentence(error, capsys, tmp_p
 # --- callables whose docstring promises an error
 
 ELSEWHERE = {  # reached through another name, in the file that is named
-    **dict.fromkeys(("pairs_of", "choose", "read_yaml", "evaluate_checkpoint", "open_run", "sample_to_file",
+    **dict.fromkeys(("pairs_of", "choose", "read_yaml", "evaluate_checkpoint", "run_folder", "sample_to_file",
                      "check_target"), "the command line: test_bad_input_cli.py and above"),
     **dict.fromkeys(("jobs", "submit", "remember"), "ponita-edu sweep: tests/unit/test_sweep.py"),
     **dict.fromkeys(("csv_files", "read_csv"), "test_fuzz_readers.py; tests/unit/test_qm9_data.py"),

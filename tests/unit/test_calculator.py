@@ -14,6 +14,7 @@ from ponita_edu.tasks.md17_config import Md17Model
 
 ase = pytest.importorskip("ase")
 from ase import units  # noqa: E402
+from ase.calculators.calculator import Calculator  # noqa: E402
 
 from ponita_edu.molecules import nve  # noqa: E402
 from ponita_edu.molecules.calculator import PonitaCalculator, drift, dynamics, relax, vibrations  # noqa: E402
@@ -148,3 +149,39 @@ def test_nve_command_writes_drift_with_its_standard_error(tmp_path, monkeypatch,
     assert result["drift_mean"] == pytest.approx(each.mean())
     assert result["drift_standard_error"] == pytest.approx(each.std(ddof=1) / 3**0.5)
     assert f"± {result['drift_standard_error']:.4f}" in capsys.readouterr().out
+
+
+def test_the_field_that_is_given_stays_as_it_is():
+    field = ForceField(Springs(), [1, 6, 8]).double().train()
+    field.normalise(0.0, 1.0, torch.tensor([1, 6, 8]))
+    first = PonitaCalculator(field, torch.float64)
+    PonitaCalculator(field)
+    assert field.training and field.network.k.dtype == torch.float64
+    atoms = ase.Atoms("OH", positions=[[0, 0, 0], [1.2, 0, 0]], calculator=first)
+    assert atoms.get_potential_energy() == pytest.approx(K / 2 * 0.1**2, abs=1e-12)
+
+
+def test_the_energy_is_consistent_with_the_forces_for_ase():
+    atoms = molecule()
+    atoms.positions[1, 0] += 0.1
+    assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
+
+
+def test_one_atom_and_long_chains_may_move():
+    one = molecule("O")
+    assert np.isfinite(dynamics(one, 0.005).pos).all() and np.isfinite(dynamics(one, 0.005, "nvt").pos).all()
+    chain = ase.Atoms("O2", positions=[[0, 0, 0], [0, 0, 300]], calculator=molecule().calc)
+    with pytest.raises(ValueError, match="exploded"):  # 1.1 Å is where the spring rests
+        dynamics(chain, 0.5, fs=20, warm=False)
+    still = ase.Atoms("O2", positions=[[0, 0, 0], [0, 0, 300]], calculator=Rest())
+    assert dynamics(still, 0.005, warm=False).pos.shape == (2, 2, 3)
+
+
+class Rest(Calculator):
+    """No forces."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012 - ASE's name and type
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        self.results = {"energy": 0.0, "forces": np.zeros((len(atoms), 3))}

@@ -101,3 +101,21 @@ def test_what_is_held_does_not_grow_with_the_edges():
         sizes[name] = held(model, few), held(model, many)
     assert sizes["chunks"][1] < 1.05 * sizes["chunks"][0] < sizes["blocks"][1] < sizes["plain"][1]
     assert sizes["plain"][1] > 2 * sizes["plain"][0] and sizes["blocks"][1] > 1.2 * sizes["blocks"][0]  # they do grow
+
+
+@pytest.mark.parametrize("kind", ["bundle", "positions"])
+def test_autocast_holds_in_the_derivatives_too(kind):
+    model, graphs = case(kind, torch.float32)
+
+    def gradients():
+        moving = graphs.requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = sum(a.float().sum() for a in model(moving))
+        return torch.cat([g.flatten() for g in torch.autograd.grad(out, [moving.pos, *model.parameters()])])
+
+    whole = gradients()
+    model.recompute(edge_chunk=4)
+    assert (gradients() - whole).norm() < 0.02 * whole.norm()
+    full = model(graphs).scalar
+    with torch.autocast("cpu", torch.bfloat16):  # negative control: it is on
+        assert not torch.allclose(model(graphs).scalar.float(), full, rtol=1e-4, atol=1e-4)

@@ -1,5 +1,6 @@
 """The command line: settings and their precedence, the result, going on, evaluating, simulating."""
 
+import errno
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from ponita_edu import __version__, cli
-from ponita_edu.tasks import run
+from ponita_edu.tasks import checkpoint, run
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import differences, read_yaml, replaced
 
@@ -200,10 +201,10 @@ def test_other_methods_train(method, capsys, tmp_path):
 def test_evaluate_gives_the_error_of_the_run(trained, capsys, tmp_path):
     out, result = trained
     newest = max((out / "checkpoints").iterdir())
-    for place in (out, out / "model", newest):
-        found = result_of(capsys, "evaluate", place, "--out", tmp_path / "e")
+    for k, place in enumerate((out, out / "model", newest)):
+        found = result_of(capsys, "evaluate", place, "--out", tmp_path / str(k))
         assert found["metrics"][KEY] == result["metrics"][KEY]
-    assert json.loads((tmp_path / "e" / "result.json").read_text()) == found
+        assert json.loads((tmp_path / str(k) / "result.json").read_text()) == found
     turned = found["metrics"]["rotated_" + KEY]
     assert turned != result["metrics"][KEY] and turned == pytest.approx(result["metrics"][KEY], rel=0.2)
 
@@ -272,3 +273,79 @@ def test_result_files_name_the_command_without_its_place(monkeypatch, module, sa
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     monkeypatch.setattr(sys, "argv", [str(ROOT / "benchmarks/bench.py"), "--arms", "a b", "--out", "/here/x.json"])
     assert run.command_line() == f"python {said} --arms 'a b'"
+
+
+# ------------------------------------------------------------------------------------------------- the run's folder
+MD17 = ["train", "md17", "--data.train", "20", "--data.val", "10", "--model.method", "positions", "--model.hidden", "8",
+        "--model.layers", "1", "--model.basis", "8", "--train.epochs", "1", "--train.batch_size", "10",
+        "--train.accelerator", "cpu"]
+FRAMES = ROOT / "ponita_edu" / "assets" / "md17"
+
+
+@pytest.mark.parametrize("wrong", [["--data", "nosuch.xyz"], ["--data", "ethanol_xtb", "--train.batch_size", "21"]],
+                         ids=["no data", "batch too large"])
+def test_a_refused_run_leaves_nothing_and_the_corrected_command_works(capsys, tmp_path, wrong):
+    out = tmp_path / "runs" / "mine"
+    status, _, err = call(capsys, *MD17, *wrong, "--out", out)
+    assert status == 2 and "Traceback" not in err and not out.exists()
+    assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)[0] == 0
+
+
+def test_a_run_does_not_go_on_with_other_data_of_the_same_name(capsys, tmp_path):
+    mine, command = tmp_path / "mine.npz", [*MD17, "--data", tmp_path / "mine.npz", "--out", tmp_path / "a"]
+    shutil.copy(FRAMES / "ethanol_xtb.npz", mine)
+    before = result_of(capsys, *command)
+    with np.load(FRAMES / "ethanol_xtb.npz") as arrays:
+        np.savez(mine, **{k: v for k, v in arrays.items() if k != "energies"}, energies=arrays["energies"] + 1)
+    status, _, err = call(capsys, *command)
+    assert status == 2 and re.search(r"data\.source .*mine\.npz is not the file .* began with\. Put that one back", err)
+    assert json.loads((tmp_path / "a" / "result.json").read_text()) == before
+    shutil.copy(FRAMES / "ethanol_xtb.npz", mine)
+    assert call(capsys, *command)[0] == 0
+
+
+def test_two_processes_do_not_share_a_folder(capsys, tmp_path):
+    out = tmp_path / "a"
+    out.mkdir()
+    with run._alone_in(out):
+        status, _, err = call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)
+    assert status == 2 and "is in use by another process. Wait for it" in err
+    assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)[0] == 0
+
+
+@pytest.mark.parametrize("name", ["result.json", "trajectories.png", "state.json"])
+def test_evaluating_replaces_no_file(capsys, trained, tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    status, _, err = call(capsys, "evaluate", trained[0], "--out", tmp_path)
+    assert status == 2 and f"holds {name}, which would be lost" in err
+    assert (tmp_path / name).read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_checkpoints_that_do_not_go_with_the_settings_are_named(capsys, tmp_path, trained):
+    out = tmp_path / "a"
+    shutil.copytree(trained[0], out)
+    newest = max((out / "checkpoints").iterdir())
+    tensors, info = checkpoint.read(newest)
+    kept = {k: v for k, v in tensors.items() if not k.startswith("network.")}
+    later = {**info, "state": {**info["state"], "scheduler": 1}}
+    for content in ((kept, info), (tensors, later), (tensors, {k: v for k, v in info.items() if k != "state"})):
+        checkpoint.write(newest, *content)
+        status, _, err = call(capsys, "train", "nbody", *TINY, "--out", out, "--seed", "3")
+        assert status == 2 and re.search(r"do not go with these settings .* another version .* delete that folder", err)
+    checkpoint.write(newest, tensors, info)
+    assert call(capsys, "train", "nbody", *TINY, "--out", out, "--seed", "3")[0] == 0
+
+
+def test_a_full_disk_at_the_end_is_told_with_the_folder(capsys, tmp_path, monkeypatch):
+    write = checkpoint.write_json
+
+    def full(path, content):
+        if path.name == "result.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_json", full)
+        status, _, err = call(capsys, *MD17, "--data", "ethanol_xtb", "--out", tmp_path / "a")
+    assert status != 0 and re.search(r"could not be written in .*a \(No space left on device\)\. Make room there", err)
+    assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", tmp_path / "a")[0] == 0

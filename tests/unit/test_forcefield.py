@@ -210,3 +210,21 @@ def test_untrained_elements_are_no_part_of_a_field():
     with pytest.raises(ValueError, match=r"elements \[7\]"):
         field.check_trained(torch.tensor([7, 1]))
     assert isinstance(field, ForceField)
+
+
+def test_inference_mode_is_refused_and_spoils_no_batch():
+    field = make()
+    graphs = molecules(geometry("random"), field.one_hot(NUMBERS), torch.zeros(6, dtype=torch.long), None)
+    with torch.inference_mode():
+        with pytest.raises(ValueError, match=r"torch\.inference_mode rules out\. Use torch\.no_grad"):
+            field(graphs)
+        energy = field.network(graphs).scalar[:, 0]  # an energy alone can be had
+    assert torch.equal(field(graphs)[0], energy.clone())
+    with torch.no_grad():
+        assert torch.equal(field(graphs)[1], field(graphs, create_graph=True)[1])
+
+
+def test_elements_may_be_an_array():
+    assert ForceField(torch.nn.Identity(), np.unique([8, 1, 1])).elements.tolist() == [1, 8]
+    with pytest.raises(ValueError, match="elements must be distinct atomic numbers"):
+        ForceField(torch.nn.Identity(), np.array([1, 1]))

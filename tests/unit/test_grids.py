@@ -371,3 +371,12 @@ def test_circle_integrates_every_frequency_but_multiples_of_n():
     errors = [make_grid("circle", 5).quadrature_error(k) for k in range(1, 11)]
     assert max(e for k, e in enumerate(errors, 1) if k % 5) < 1e-14
     assert errors[4] == pytest.approx(1) and errors[9] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weights", [[1 / 3] * 3, [0.2, 0.3, 0.5], torch.tensor([0.2, 0.3, 0.5])], ids=str)
+def test_weights_may_be_rounded_or_a_list(weights):
+    grid = Grid.from_points(torch.eye(3), weights)
+    assert float(grid.weights.sum()) == pytest.approx(1, abs=1e-15)
+    assert grid.weights.tolist() == pytest.approx(torch.as_tensor(weights).tolist(), abs=1e-7)
+    with pytest.raises(ValueError, match="weights must sum to 1"):
+        Grid.from_points(torch.eye(3), [0.3, 0.3, 0.39])

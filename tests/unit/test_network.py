@@ -1,15 +1,17 @@
 """The networks: shapes, values and derivatives where batches are difficult; forces; batching; grids; settings."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 import torch
 from clouds import F64, cloud, hard_batch, hard_parts
 
+from ponita_edu.analysis.equivariance import assert_equivariant
 from ponita_edu.data.edges import complete_edges
 from ponita_edu.data.graphs import Graphs
-from ponita_edu.geometry import make_grid, random_rotations
+from ponita_edu.geometry import Grid, make_grid, random_rotations
 from ponita_edu.nn import spaces
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.nn.config import PonitaConfig
@@ -394,3 +396,79 @@ def test_float32_differs_from_float64_by_rounding_only():
         rounded = copy.deepcopy(model).float()(graphs.to(torch.float32))
         for a, b in zip(exact, rounded, strict=True):
             assert (a - b).abs().max() < 1e-5 * a.abs().max()
+
+
+# ------------------------------------------------------------------------------------------- loading, adapters, seeds
+def uneven(n=20):
+    points = make_grid("fibonacci", n).points
+    return Grid.from_points(points, torch.softmax(torch.randn(n, generator=torch.Generator().manual_seed(0)), 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64], ids=str)
+def test_loaded_weights_of_a_grid_stay_and_nobody_elses_change(dtype):
+    config, graphs = PonitaConfig(1, hidden=8, basis=8, layers=1), Graphs(torch.randn(5, 3), torch.ones(5, 1)).to(dtype)
+    shared = make_grid("fibonacci", 20)
+    points, weights = shared.points.clone(), shared.weights.clone()
+    wanted = Ponita(config, uneven(), seed=0).to(dtype)
+    loaded, other = (Ponita(config, shared, seed=0).to(dtype) for _ in range(2))
+    before = other(graphs).scalar
+    loaded.load_state_dict(wanted.state_dict())
+    for model in (loaded, loaded.to(dtype), copy.deepcopy(loaded)):
+        assert torch.equal(model(graphs).scalar, wanted(graphs).scalar)
+    assert torch.equal(other(graphs).scalar, before) and not torch.allclose(before, wanted(graphs).scalar, rtol=0.01)
+    assert torch.equal(shared.points, points) and torch.equal(shared.weights, weights)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16], ids=str)
+def test_a_grid_that_was_stored_in_fewer_digits_is_the_same_grid(stored):
+    config = PonitaConfig(1, hidden=8, basis=8, layers=1)
+    state = Ponita(config, seed=0).to(stored).state_dict()
+    model = Ponita(config, seed=1).double()
+    model.load_state_dict(state)
+    assert model.grid.name == "dodecahedron" and len(model.grid.symmetries()[0]) == 60
+    assert torch.equal(model.ori, model.grid.points)
+    graphs = Graphs(torch.randn(5, 3, dtype=F64), torch.ones(5, 1, dtype=F64))
+    assert_equivariant(model, graphs, "grid")
+    turned = Ponita(config, make_grid("dodecahedron").rotated(random_rotations(1, seed=0)[0]), seed=0).float()
+    model.load_state_dict(turned.state_dict())  # another grid, whose rounded points have no exact symmetry
+    assert model.grid.name == "stored" and float((model.ori.norm(dim=1) - 1).abs().max()) < 1e-15
+    with pytest.raises(ValueError, match="identity only"):
+        assert_equivariant(model, graphs, "grid")
+
+
+class Adapter(torch.nn.Linear):
+    """A low-rank addition to a map whose own weights rest, as adapters do it."""
+
+    def __init__(self, base):
+        super().__init__(base.in_features, base.out_features, bias=False)
+        self.weight = base.weight
+        self.more = torch.nn.Parameter(0.1 * torch.randn(base.out_features, base.in_features))
+
+    def forward(self, x):
+        return super().forward(x) + x @ self.more.T
+
+
+@pytest.mark.parametrize("nodes", [5, 40])
+@pytest.mark.parametrize("how", ["adapter", "hook"])
+def test_adapters_and_hooks_on_a_kernel_count_however_many_edges(nodes, how):
+    model = Ponita(PonitaConfig(1, hidden=8, basis=8, layers=2), seed=0).double()
+    graphs = Graphs(torch.randn(nodes, 3, dtype=F64), torch.ones(nodes, 1, dtype=F64))
+    bare = model(graphs).scalar
+    for block in model.blocks:
+        if how == "adapter":
+            block.conv.spatial.kernel = Adapter(block.conv.spatial.kernel).double()
+        else:
+            block.conv.spatial.kernel.register_forward_hook(lambda module, given, out: out + 0.1)
+    with torch.no_grad():
+        still = model(graphs).scalar
+    out = model(graphs).scalar
+    assert torch.allclose(out, still, rtol=1e-10, atol=1e-12) and not torch.allclose(out, bare, rtol=1e-3)
+    if how == "adapter":
+        assert torch.autograd.grad(out.sum(), model.blocks[0].conv.spatial.kernel.more)[0].norm() > 0
+
+
+def test_a_seed_gives_the_same_weights_in_every_thread():
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: float(Ponita(PonitaConfig(1, hidden=8, basis=8), seed=3).embed.weight.sum()),
+                             range(40)))
+    assert len(found) == 1
