@@ -53,6 +53,8 @@ def read_settings(parser: Parser, argv: list[str]) -> tuple[str, Any, dict[str, 
     changes = {name[1:]: value for name, value in given.items() if name[0] == "=" and value is not None}
     for short, name in (("data", "data.source"), ("seed", "train.seed"), ("max_minutes", "train.max_minutes")):
         if given.get(short) is not None:
+            if name in changes:
+                raise ValueError(f"--{short.replace('_', '-')} and --{name} are the same setting. Give one of them.")
             changes[name] = given[short]
     from_file = {} if given["config"] is None else read_yaml(given["config"])
     preset = choose("preset", given["preset"] or from_file.pop("preset", "quick"), PRESETS[task])

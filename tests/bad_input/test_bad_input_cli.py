@@ -16,6 +16,12 @@ def in_empty_folder(tmp_path, monkeypatch):
     (tmp_path / "typo.yaml").write_text("model:\n  hiden: 64\n")
     (tmp_path / "flat.yaml").write_text("model: 64\n")
     (tmp_path / "task.yaml").write_text("task: qm9\n")
+    (tmp_path / "twice.yaml").write_text("model:\n  hidden: 8\nmodel:\n  layers: 2\n")
+    (tmp_path / "inner.yaml").write_text("train: {lr: 1e-3, lr: 2e-3}\n")
+    (tmp_path / "dotted.yaml").write_text("model.hidden: 8\nmodel: {hidden: 9}\n")
+    (tmp_path / "value.yaml").write_text("model.hidden: 8\nmodel: 9\n")
+    (tmp_path / "colon.yaml").write_text("train:\n  max_minutes: 1:30\n")
+    (tmp_path / "octal.yaml").write_text("train:\n  seed: 010\n")
     (tmp_path / "binary.yaml").write_bytes(bytes(range(256)))
     (tmp_path / "python.yaml").write_text("train: !!python/object/apply:os.system ['true']\n")
     (tmp_path / "file").write_text("in the way")
@@ -71,6 +77,13 @@ CASES = [
     ([*TRAIN, "--config", "python.yaml"], r"config file python.yaml is not YAML"),
     ([*TRAIN, "--config", "typo.yaml"], r"model.hiden is not a setting; did you mean model.hidden\?"),
     ([*TRAIN, "--config", "flat.yaml"], r"model must hold settings of its own .*, but is 64"),
+    ([*TRAIN, "--config", "twice.yaml"], r"twice.yaml has model twice \(line 3\)\. Write each name once"),
+    ([*TRAIN, "--config", "inner.yaml"], r"inner.yaml has lr twice \(line 1\)"),
+    ([*TRAIN, "--config", "dotted.yaml"], r"model.hidden is given twice"),
+    ([*TRAIN, "--config", "value.yaml"], r"model is given twice"),
+    ([*TRAIN, "--config", "colon.yaml"], r"train.max_minutes must be a number or none, but is '1:30'. .* such as 1.5"),
+    ([*TRAIN, "--config", "octal.yaml"], r"octal.yaml has the number 010 \(line 2\)\. .*leave the 0 in front out"),
+    ([*TRAIN, "--seed", "1", "--train.seed", "2"], r"--seed and --train.seed are the same setting"),
     ([*TRAIN, "--config", "task.yaml"], r"task.yaml is not for the task nbody"),
     ([*TRAIN, "--out", "file"], r"--out file cannot be written to"),
     ([*TRAIN, "--out", "file/run"], r"--out file/run cannot be written to \(Not a directory\)"),

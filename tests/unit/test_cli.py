@@ -78,6 +78,22 @@ def test_command_line_wins_over_file_wins_over_preset(settings_of, tmp_path):
     assert settings_of("--config", str(file), "--preset", "quick")[0].model.basis == 32
 
 
+@pytest.mark.parametrize("lines", [("model.hidden: 64", "model: {layers: 2}"),
+                                   ("model: {layers: 2}", "model.hidden: 64")])
+def test_dotted_names_and_groups_of_a_file_go_together(settings_of, tmp_path, lines):
+    (tmp_path / "s.yaml").write_text("\n".join(lines))
+    model = settings_of("--config", str(tmp_path / "s.yaml"))[0].model
+    assert (model.hidden, model.layers) == (64, 2)
+
+
+def test_a_file_is_read_as_it_is_written(settings_of, tmp_path):
+    (tmp_path / "s.yaml").write_text("train: &a {lr: 1e-3, seed: +7, augment: no, clip: ~, ema: 0.50}\n")
+    train = settings_of("--config", str(tmp_path / "s.yaml"))[0].train
+    assert (train.lr, train.seed, train.augment, train.clip, train.ema) == (1e-3, 7, False, None, 0.5)
+    (tmp_path / "merged.yaml").write_text("one: &a {lr: 1e-3, seed: 1}\ntwo: {<<: *a, lr: 2e-3}\n")  # YAML's own way
+    assert read_yaml(tmp_path / "merged.yaml")["two"] == {"lr": "2e-3", "seed": "1"}
+
+
 def test_short_options_set_seed_and_budget(settings_of):
     settings, out = settings_of("--seed", "7", "--max-minutes", "1.5")
     assert settings.train.seed == 7 and settings.train.max_minutes == 1.5
