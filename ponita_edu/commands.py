@@ -32,7 +32,7 @@ def train(argv: list[str]) -> int:
 
 
 def sweep(argv: list[str]) -> int:
-    """Train many networks, or print the table of a sweep."""
+    """Train many networks, or print the table of a sweep; 1 if a run failed."""
     parser = parser_of("sweep", "Train many networks that differ in a few settings, on a SLURM cluster or here, by "
                        "submitit; then `ponita-edu sweep table DIR`. The same command goes on where it was cut.")
     parser.add_argument("task", help=f"one of {', '.join(PRESETS)}; or `table DIR`")
@@ -62,11 +62,12 @@ def sweep(argv: list[str]) -> int:
     minutes = number("--minutes", given["minutes"], int, least=1)
     out = Path(given["out"] or f"runs/sweep-{task}-{settings.preset}").absolute()
     todo = sweep.jobs(task, settings, vary, out)
-    choose("cluster", given["cluster"], sweep.CLUSTERS)
+    sweep.check_cluster(given["cluster"], minutes, parameters)  # before anything is written
     sweep.remember(task, vary, settings, out)
-    print("\n".join(sweep.submit(todo, out, given["cluster"], minutes, parameters)))
+    lines, failed = sweep.submit(todo, out, given["cluster"], minutes, parameters)
+    print("\n".join(lines))
     print(sweep.table(out) if given["cluster"] == "local" else f"Afterwards: ponita-edu sweep table {out}")
-    return 0
+    return 1 if failed else 0
 
 
 def evaluate(argv: list[str]) -> int:
