@@ -15,6 +15,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from ponita_edu.viz import shapes, theme
 from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere
@@ -199,7 +200,8 @@ def _triangles(vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, opa
 
 def _write(ax: Axes, places: np.ndarray, texts: list[str], colour: str) -> None:
     for place, text in zip(places, texts, strict=False):
-        ax.text(place[0], place[1], text, color=colour, fontsize=10, ha="center", va="center")
+        ax.text(place[0], place[1], text, color=colour, fontsize=10, ha="center", va="center",
+                path_effects=[withStroke(linewidth=2.5, foreground=theme.WHITE)])  # whatever lies behind
 
 
 def _colours(item: Points | Mesh | Field) -> LinearSegmentedColormap:

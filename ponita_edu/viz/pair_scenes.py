@@ -50,12 +50,13 @@ def pair_scene(pair: Pair, other: Pair | None = None, before: Pair | None = None
     if show_orbit:
         _orbit(scene, pair, "orbit of s" if other is None and before is None and not free else "")
     if space.columns == 1:
-        foot = pair.pos_t + (pair.r @ pair.ori_t) * pair.ori_t  # splits r in r·o_t and r_⊥
+        foot = pair.pos_t + (pair.r @ pair.ori_t) * pair.ori_t  # splits r in r·o_t and r⊥
         scene.lines(torch.stack((pair.pos_t, foot, pair.pos_s)), theme.GREY, 3)
         wide = min(float((foot - pair.pos_t).norm()), float((pair.pos_s - foot).norm())) > 0.25
         if other is None and before is None and not free:  # words would hide what is compared
-            for start, end, text in ((pair.pos_t, foot, "r·o_t"), (foot, pair.pos_s, "r_⊥")):
-                place = 0.5 * (start + end) + _away(pair, start, foot)
+            # the first one near the receiver: the orbit passes in front of the middle
+            for start, end, share, text in ((pair.pos_t, foot, 0.2, "r·o_t"), (foot, pair.pos_s, 0.5, "r⊥")):
+                place = start + share * (end - start) + _away(pair, start, foot)
                 scene.labels(place, [text if wide else ""], DARK)
     scene.lines(torch.stack((pair.pos_t, pair.pos_s)), theme.BLACK, 2, dash=True)
     if free:
@@ -172,7 +173,7 @@ def numbers_html(numbers: list[Number], words: tuple[str, str] | None = None) ->
         for n in part:
             cells = [_signed(n.now)]
             if words is not None:
-                colour = theme.GREY if n.stays else "#a33c00"
+                colour = theme.GREY if n.stays else theme.BAD_WORD
                 change = "stays" if n.stays else f"<b>{n.change:+.3f}</b>"
                 cells = [_signed(n.start), *cells, f"<span style='color:{colour}'>{change}</span>"]
             rows.append(f"<tr><td>{n.label}</td>"

@@ -69,7 +69,7 @@ def check_html(network: MoleculeNetwork, t: Turned, rotation: Float[Tensor, "3 3
     kind, why = claim(network, rotation, move_grid)
     grid = "no grid" if network.grid is None else f"{network.grid.name}, {len(network.grid)} directions"
     held = {"exact": max(t.scalar_error, t.vector_error) < ROUNDING}.get(kind)
-    verdict = "" if held is None else f" <span style='color:{theme.GOOD if held else theme.BAD}'>" \
+    verdict = "" if held is None else f" <span style='color:{theme.GOOD_WORD if held else theme.BAD_WORD}'>" \
                                       f"{'It holds.' if held else 'It is broken.'}</span>"
     gap = (t.vectors - t.expected).norm(dim=-1)
     worst = int(gap.argmax())

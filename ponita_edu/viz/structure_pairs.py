@@ -60,7 +60,8 @@ def pair_scenes(pair: StructurePair, azimuth: float = 0.0, tilt: float = 0.0, le
 
 def agreement_table(pair: StructurePair) -> str:
     """Which lists of numbers agree on the pair, as HTML."""
-    words = {True: "<b style='color:#a33c00'>the same</b>", False: "<b style='color:#00664d'>differ</b>"}
+    words = {True: f"<b style='color:{theme.BAD_WORD}'>the same</b>",
+             False: f"<b style='color:{theme.GOOD_WORD}'>differ</b>"}
     rows = "".join(f"<tr><td title='{DESCRIPTORS[name]}'>{name}</td><td>{words[same]}</td></tr>"
                    for name, same in agreement(pair).items())
     return f"<table>{rows}</table>"

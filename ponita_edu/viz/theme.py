@@ -18,6 +18,7 @@ ORBIT = GREEN
 TRUE, PREDICTED = BLACK, VERMILLION
 POSITIVE, NEGATIVE = VERMILLION, BLUE  # charges
 GOOD, BAD = GREEN, VERMILLION  # verdicts; always with a word beside them
+GOOD_WORD, BAD_WORD = "#00664d", "#a33c00"  # the words themselves, on white: thin letters need more contrast
 
 # Stops of the colour scales, at equal distances: signed values (0 is white) and values that grow.
 SCALES = {
@@ -28,6 +29,7 @@ SCALES = {
 FONT = "DejaVu Sans, Verdana, sans-serif"
 FONT_SIZE = 13
 HEIGHT = 460  # of an interactive picture, in CSS pixels
+BAR = 70  # of its width that a colour bar takes, in CSS pixels
 DPI = 100  # of a printed one
 
 
