@@ -13,11 +13,12 @@ from ponita_edu.viz import theme
 from ponita_edu.viz.draw_matplotlib import SIZE
 from ponita_edu.viz.scene import Scene
 
+ROW = 3  # scenes side by side; more would be too small to read on a page
 COLOURS = 256  # of the stored PNG: a palette makes it three times smaller
 
 
 def png(picture: Scene | Figure | Sequence[Scene]) -> bytes:
-    """A picture, or several scenes side by side, as a PNG with a palette."""
+    """A picture, or several scenes, as a PNG with a palette: up to three side by side, more in rows of two."""
     raw = io.BytesIO()
     _figure(picture).savefig(raw, format="png", dpi=theme.DPI, facecolor="white")
     small = io.BytesIO()
@@ -29,7 +30,7 @@ def show(picture: Scene | Figure | Sequence[Scene], alt: str | None = None) -> N
     """Show a picture in the notebook, as it would be printed.
 
     Args:
-        picture: a scene, several (side by side), or a matplotlib figure.
+        picture: a scene, several (see `png`), or a matplotlib figure.
         alt: what it shows, in words; scenes bring their own.
 
     Raises:
@@ -54,7 +55,9 @@ def _figure(picture: Scene | Figure | Sequence[Scene]) -> Figure:
     scenes = list(picture)
     if not scenes:
         raise ValueError("picture must hold at least one scene, but is empty.")
-    figure = Figure(figsize=(0.92 * SIZE * len(scenes), SIZE), dpi=theme.DPI, layout="constrained")
+    columns = len(scenes) if len(scenes) <= ROW else 2
+    rows = -(-len(scenes) // columns)
+    figure = Figure(figsize=(0.92 * SIZE * columns, SIZE * rows), dpi=theme.DPI, layout="constrained")
     for k, scene in enumerate(scenes):
-        scene.matplotlib(figure.add_subplot(1, len(scenes), k + 1))
+        scene.matplotlib(figure.add_subplot(rows, columns, k + 1))
     return figure

@@ -41,7 +41,7 @@ def moment_scene(symbols: tuple[str, ...], run: Run, frame: int, velocities: boo
 
 def reach(run: Run) -> float:
     """Half the width of a picture that no atom leaves during the whole run."""
-    return 0.5 + float(np.abs(_centred(run.pos)).max())
+    return 0.5 + float(np.linalg.norm(_centred(run.pos), axis=-1).max())
 
 
 def _centred(pos: Float[ndarray, "frames atoms 3"]) -> Float[ndarray, "frames atoms 3"]:

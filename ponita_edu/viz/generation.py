@@ -56,7 +56,7 @@ def gallery(numbers: Int[ndarray, " atoms"], pos: Float[ndarray, "atoms 3"], off
         sample_scene(numbers[mine], pos[mine]).matplotlib(axes)
         good = stability(numbers[mine], pos[mine], np.array([0, mine.stop - mine.start])).molecules[0]
         axes.set_title(f"{formula(numbers[mine])}, {'stable' if good else 'not stable'}", fontsize=10,
-                       color=theme.GOOD if good else theme.BAD)
+                       color=theme.GOOD_WORD if good else theme.BAD_WORD)
     return figure
 
 
@@ -102,7 +102,7 @@ class DiffusionViewer(Explorer):
     @property
     def limit(self) -> float:
         """Half the width of the picture."""
-        reach = [float(np.abs(f.pos).max()) for f in self._frames]
+        reach = [float(np.linalg.norm(f.pos, axis=1).max()) for f in self._frames]
         return 0.6 + (min(reach) if self.still.value else reach[round(self.step.value)])
 
     def scene(self) -> Scene:

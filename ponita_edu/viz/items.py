@@ -123,22 +123,22 @@ class Labels:
 Item = Points | Arrows | Lines | Mesh | Field | Sphere | Balls | Rods | Labels
 
 
-def corners(item: Item) -> list[np.ndarray]:
-    """Points that must lie inside the picture."""
+def extent(item: Item) -> list[tuple[np.ndarray, Real | np.ndarray]]:
+    """Points that must lie inside the picture, with the radius of what is around each."""
     match item:
         case Arrows():
-            return [item.start, item.start + item.vector]
+            return [(item.start, 0), (item.start + item.vector, 0)]
         case Lines():
-            return item.paths
+            return [(path, 0) for path in item.paths]
         case Mesh():
-            return [item.vertices]
+            return [(item.vertices, 0)]
         case Field():
-            return [np.array([[item.x.min(), item.y.min()], [item.x.max(), item.y.max()]])]
+            return [(np.array([[item.x.min(), item.y.min()], [item.x.max(), item.y.max()]]), 0)]
         case Sphere():
-            return [item.centre + item.radius, item.centre - item.radius]
+            return [(item.centre[None], item.radius)]
         case Balls():
-            return [item.xyz + item.radii[:, None], item.xyz - item.radii[:, None]]
+            return [(item.xyz, item.radii)]
         case Rods():
-            return [item.start, item.end]
+            return [(item.start, item.radii), (item.end, item.radii)]
         case _:
-            return [item.xyz]
+            return [(item.xyz, 0)]

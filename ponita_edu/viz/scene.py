@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere, corners
+from ponita_edu.viz.items import Arrows, Balls, Field, Item, Labels, Lines, Mesh, Points, Rods, Sphere, extent
 
 Rows = Any  # what np.asarray turns into [n, dim]: an array, a tensor, a list of rows
 Colours = str | Sequence[str]
@@ -174,10 +174,12 @@ class Scene:
 
     @property
     def half_width(self) -> float:
-        """`limit`, or what the content needs."""
+        """`limit`, or what the content needs, in 3D from wherever it is seen."""
         if self.limit is not None:
             return float(self.limit)
-        reach = [np.abs(corner - self.centre).max(initial=0.0) for item in self.items for corner in corners(item)]
+        order = 2 if self.dim == 3 else np.inf  # a turned cube would show its corners
+        reach = [(np.linalg.norm(xyz - self.centre, ord=order, axis=1) + around).max(initial=0.0)
+                 for item in self.items for xyz, around in extent(item)]
         return 1.08 * max([float(r) for r in reach if r > 0], default=1.0)
 
     @property

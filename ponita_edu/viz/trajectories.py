@@ -36,9 +36,7 @@ def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping
     predictions = {name: as_array(p) for name, p in (predictions or {}).items()}
     _check(true, charges, frame, predictions)
     centre = true.reshape(-1, 3).mean(0)
-    if limit is None:
-        every = np.concatenate([true.reshape(-1, 3), *(p.reshape(-1, 3) for p in predictions.values())])
-        limit = 1.08 * float(np.abs(every - centre).max())
+    limit = _reach(true, predictions) if limit is None else limit
     colours = [theme.POSITIVE if q > 0 else theme.NEGATIVE for q in charges]
     signs = ["+" if q > 0 else "−" for q in charges]
     first = 0 if trail is None else max(0, frame - trail)
@@ -101,14 +99,19 @@ class TrajectoryViewer(Explorer):
     def _limit(self) -> float:
         """Of the whole way and all predictions, so that the picture stands still."""
         true, _, predictions = self._data
-        every = np.concatenate([true.reshape(-1, 3), *(as_array(p).reshape(-1, 3) for p in predictions.values())])
-        return 1.08 * float(np.abs(every - true.reshape(-1, 3).mean(0)).max())
+        return _reach(true, {name: as_array(p) for name, p in predictions.items()})
 
     def report(self) -> str:
         true, _, predictions = self._data
         lines = [f"{html.escape(name)}: {((_at(as_array(p), -1) - true[-1]) ** 2).mean():.4f}"
                  for name, p in predictions.items()]
         return "<br>".join(["<b>Mean squared error at the last frame</b>", *lines] if lines else [])
+
+
+def _reach(true: np.ndarray, predictions: Mapping[str, np.ndarray]) -> float:
+    """Half the width of a picture that shows all of it, however it is turned."""
+    every = np.concatenate([p.reshape(-1, 3) for p in (true, *predictions.values())])
+    return 1.08 * float(np.linalg.norm(every - true.reshape(-1, 3).mean(0), axis=1).max())
 
 
 def _at(p: Float[np.ndarray, "..."], frame: int) -> Float[np.ndarray, "particles 3"]:

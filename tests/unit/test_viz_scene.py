@@ -126,6 +126,22 @@ def test_scene_takes_tensors_with_gradients_and_keeps_float32():
     assert item.xyz.dtype == np.float32 and item.xyz.shape == (2, 3)
 
 
+def test_limit_leaves_room_for_every_turn_of_the_content():
+    corner = [[3.0, 4.0, 0.0]]
+    assert Scene(ALT).points(corner).half_width == pytest.approx(1.08 * 5)
+    assert Scene(ALT, centre=[0, 0, 0]).balls(corner, 2).half_width == pytest.approx(1.08 * 7)
+    assert Scene(ALT).sphere(corner[0], 1).half_width == pytest.approx(1.08 * 6)
+    assert Scene(ALT, dim=2).points([[3, 4]]).half_width == pytest.approx(1.08 * 4)  # nobody turns it
+
+
+@pytest.mark.parametrize("view", [(0, 0), (35, 20), (-120, 55)])
+def test_no_ball_is_cut_off_in_print(view):
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], dtype=float)
+    image = np.asarray(Image.open(io.BytesIO(png(Scene(ALT, view=view).balls(corners, 0.3)))).convert("L"))
+    edges = np.concatenate([image[:, :2].ravel(), image[:, -2:].ravel(), image[:2].ravel(), image[-2:].ravel()])
+    assert edges.min() > 250 and image.min() < 100
+
+
 def test_limit_fits_the_content_unless_given():
     assert Scene(ALT).arrows([[0, 0, 0]], [[0, 0, 5]]).half_width == pytest.approx(5.4)
     assert Scene(ALT, limit=2).arrows([[0, 0, 0]], [[0, 0, 5]]).half_width == 2
@@ -303,6 +319,11 @@ def test_all_kinds_are_printed_small():
 def test_several_scenes_stand_side_by_side():
     one, two = (Image.open(io.BytesIO(png(p))) for p in (scene_with_all(), [scene_with_all()] * 2))
     assert two.width > 1.7 * one.width and two.height == one.height
+
+
+def test_four_scenes_stand_in_two_rows():
+    two, four = (Image.open(io.BytesIO(png([scene_with_all()] * n))) for n in (2, 4))
+    assert four.width == two.width and four.height == 2 * two.height
 
 
 # ------------------------------------------------------------------------------------------------------------- show
