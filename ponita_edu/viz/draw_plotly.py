@@ -98,6 +98,12 @@ def _packed(value: Any) -> Any:
     return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
 
 
+def has_bar(figure: BaseFigure) -> bool:
+    """Whether a bar of colours stands beside the picture."""
+    parts = [trace.marker if trace.type.startswith("scatter") else trace for trace in figure.data]
+    return any(part.showscale is not False and part.colorbar.thickness for part in parts)
+
+
 # ------------------------------------------------------------------------------------------------------------ layout
 def _moving_layout(scene) -> dict:
     """What may differ between two states of the same picture."""
@@ -133,8 +139,8 @@ def _layout(scene) -> dict:
         "plot_bgcolor": theme.WHITE,
         "margin": {"l": 4, "r": 4, "t": 34 if scene.title else 4, "b": 4},
         "height": theme.HEIGHT,
-        "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.0, "yanchor": "bottom",
-                   "bgcolor": "rgba(255,255,255,0.7)", "itemsizing": "constant"},
+        "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": 0.0, "yanchor": "top",
+                   "itemsizing": "constant"},  # below the picture, as in print
         "uirevision": "keep",
         "showlegend": True,
     }

@@ -140,15 +140,16 @@ class Explorer(widgets.VBox):
             _set(self.error_box, "")
         except Exception as error:  # whatever it is, the reader must see it, and the widget go on
             _set(self.report_box, "")
-            style = f"color:#a33c00;border-left:4px solid {theme.BAD};padding:4px 8px"
+            style = f"color:{theme.BAD_WORD};border-left:4px solid {theme.BAD};padding:4px 8px"
             _set(self.error_box, f"<div role='alert' style='{style}'><b>{type(error).__name__}</b>: "
                                  f"{html.escape(str(error))}</div>")
 
     def _share_width(self) -> None:
         if self._ruler.width and self.pictures:  # 0 until the widget is on a page
             width = max(self._ruler.width // len(self.pictures) - SPARE, LEAST)
-            for figure in self.pictures:
-                figure.update_layout(width=width, height=min(width, theme.HEIGHT))
+            beside = theme.BAR if any(draw_plotly.has_bar(figure) for figure in self.pictures) else 0
+            for figure in self.pictures:  # a scene narrower than high would be cut left and right
+                figure.update_layout(width=width, height=min(width - beside, theme.HEIGHT))
 
     def _changed(self, _: object) -> None:
         self.redraw()

@@ -8,7 +8,7 @@ pytest.importorskip("anywidget", reason="the course extra is not installed")
 
 from ponita_edu.geometry import make_grid, random_rotations
 from ponita_edu.geometry.grid_families import PLATONIC_SIZES
-from ponita_edu.viz import lifts, theme
+from ponita_edu.viz import Scene, draw_plotly, lifts, theme
 from ponita_edu.viz.grids import FAMILIES
 from ponita_edu.viz.items import Arrows, Balls, Lines, Mesh, Points
 from ponita_edu.viz.lifts import ARROW, METHANE, LiftExplorer, lift_and_read, lift_scene
@@ -199,3 +199,12 @@ def test_error_is_shown_and_the_picture_stays(monkeypatch):
     assert same(drawn(widget), before)
     widget.n.value = 31
     assert widget.error_box.value == "" and "31 points" in widget.pictures[0].layout.title.text
+
+
+def test_picture_with_a_bar_of_colours_is_lower_so_that_its_scene_is_not_cut():
+    widget = LiftExplorer()
+    assert draw_plotly.has_bar(widget.pictures[0])
+    widget._ruler.width = 400
+    layout = widget.pictures[0].layout
+    assert layout.height == layout.width - theme.BAR
+    assert not draw_plotly.has_bar(Scene("three points").points([[0, 0, 0]]).plotly())  # the control
