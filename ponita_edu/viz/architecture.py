@@ -27,42 +27,43 @@ def plot_architecture(model: Ponita, graphs: Graphs) -> Figure:
     if c.space != "bundle" or c.conv != "separable":
         raise ValueError(f"model must have space 'bundle' and conv 'separable', but has {c.space!r} and {c.conv!r}.")
     rows = {row.name: row for row in cost_table(model, graphs)}
-    figure = Figure(figsize=(11.5, 4.1), dpi=theme.DPI, layout="constrained")
+    figure = Figure(figsize=(12.0, 4.1), dpi=theme.DPI, layout="constrained")
     ax = figure.subplots()
-    ax.set(xlim=(-0.75, 14.2), ylim=(-0.25, 3.75))
+    ax.set(xlim=(-0.7, 15.1), ylim=(-0.25, 3.75))
     ax.set_axis_off()
     shape = {name: row.shape for name, row in rows.items()}
     nodes, out = shape["to scalars and vectors"]
 
-    ax.add_patch(FancyBboxPatch((4.15, 1.6), 6.25, 1.9, boxstyle="round,pad=0.02", facecolor="none",
+    ax.add_patch(FancyBboxPatch((5.1, 1.6), 5.8, 1.9, boxstyle="round,pad=0.02", facecolor="none",
                                 edgecolor=theme.GREY, linestyle="--"))
-    ax.text(4.3, 3.28, f"block, {c.layers} times", fontsize=10, color=theme.GREY, style="italic")
+    ax.text(5.2, 3.28, f"block, {c.layers} times", fontsize=10, color=theme.GREY, style="italic")
     _box(ax, 0, _TOP, f"x {_say((nodes, c.scalars_in))}\nv {_say((nodes, c.vectors_in, c.dim))}", theme.LIGHT)
-    for x, words in ((1.75, "lifting\nx, v·o"), (3.3, "embedding\n$W$"), (5.15, "spatial\nconvolution"),
-                     (6.85, "fiber\nconvolution"), (8.2, "norm"), (9.3, "MLP"), (11.6, "readouts,\ntheir mean"),
-                     (13.3, _outputs(c.scalars_out, c.vectors_out))):
+    for x, words in ((1.65, "lifting\nx, v·o"), (3.15, "embedding\n$W$"), (5.95, "spatial\nconvolution"),
+                     (7.6, "fiber\nconvolution"), (8.9, "norm"), (9.85, "MLP"), (12.75, "readouts,\ntheir mean"),
+                     (14.5, f"{_outputs(c.scalars_out, c.vectors_out)}\n{_say((nodes, out))}")):
         _box(ax, x, _TOP, words, theme.SKY)
     _box(ax, 0, _BELOW, f"pos {_say((nodes, c.dim))}\ngrid {_say((len(model.grid), c.dim))}", theme.LIGHT)
     pair, turn = shape["kernel basis"], shape["fiber kernel basis"]
-    for x, words in ((2.0, "attributes"), (5.15, "polynomials\nand MLP"), (6.85, "polynomials\nand MLP")):
+    for x, words in ((2.0, "attributes"), (5.95, "polynomials\nand MLP"), (7.6, "polynomials\nand MLP")):
         _box(ax, x, _BELOW, words, theme.YELLOW)
 
     stream = _say(shape["embedding"])
-    for a, b, words in ((0.6, 1.2, ""), (2.25, 2.65, _say(shape["lifting"])), (3.95, 4.45, stream), (5.85, 6.15, ""),
-                        (7.55, 7.85, ""), (8.55, 8.9, ""), (9.7, 9.9, ""), (10.3, 11.0, stream),
-                        (12.3, 12.6, _say(shape["readout 1"]))):
+    for a, b, words in ((0.6, 1.25, ""), (2.05, 2.5, _say(shape["lifting"])), (3.8, 5.32, stream), (6.6, 6.95, ""),
+                        (8.25, 8.5, ""), (9.25, 9.5, ""), (10.2, 10.4, ""), (10.8, 12.15, stream),
+                        (13.4, 14.0, _say(shape["readout 1"]))):
         _arrow(ax, (a, _TOP), (b, _TOP), words, up=0.42)
-    _arrow(ax, (0.75, _BELOW), (1.4, _BELOW))
-    _arrow(ax, (2.6, _BELOW), (4.4, _BELOW), _say((*pair[:-1], c.num_attributes)), up=0.12)
-    ax.annotate("", (6.85, 0.25), (2.0, 0.25), arrowprops=_style("arc3,rad=0.14"))
-    ax.text(4.4, -0.2, f"{_say((*turn[:-1], 1))}  o·o'", ha="center", va="center", fontsize=9)
-    _arrow(ax, (5.15, 0.9), (5.15, 1.95), _say(pair), side=-0.1)
-    _arrow(ax, (6.85, 0.9), (6.85, 1.95), _say(turn), side=0.1)
-    ax.text(10.1, _TOP, "+", ha="center", va="center", fontsize=12,
+    _arrow(ax, (0.65, _BELOW), (1.4, _BELOW))
+    _arrow(ax, (2.6, _BELOW), (5.25, _BELOW), _say((*pair[:-1], c.num_attributes)), up=0.15)
+    ax.annotate("", (7.6, 0.25), (2.0, 0.25), arrowprops=_style("arc3,rad=0.12"))
+    ax.text(4.8, -0.2, f"{_say((*turn[:-1], 1))}  o·o'", ha="center", va="center", fontsize=9)
+    _arrow(ax, (5.95, 0.9), (5.95, 2.0), _say(pair), side=-0.1)
+    _arrow(ax, (7.6, 0.9), (7.6, 2.0), _say(turn), side=0.1)
+    ax.text(10.6, _TOP, "+", ha="center", va="center", fontsize=12,
             bbox={"boxstyle": "circle,pad=0.12", "facecolor": theme.WHITE})
-    ax.annotate("", (10.1, _TOP + 0.22), (4.3, _TOP + 0.02), arrowprops=_style("arc3,rad=-0.2"))
-    ax.text(7.4, 3.08, "residual", ha="center", fontsize=9, color=theme.GREY)
-    ax.text(13.3, 1.72, _say((nodes, out)), ha="center", fontsize=9)
+    above = _TOP + 0.55  # past the boxes of the block
+    ax.plot([5.22, 5.22, 10.6], [_TOP, above, above], color=theme.BLACK, linewidth=1.1)
+    _arrow(ax, (10.6, above), (10.6, _TOP + 0.2))
+    ax.text(7.9, above + 0.1, "residual", ha="center", fontsize=9, color=theme.GREY)
     return figure
 
 
