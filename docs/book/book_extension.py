@@ -9,7 +9,7 @@ from sphinx.writers.html5 import HTML5Translator
 
 # what docutils does not know: sizes of brackets, which MathML chooses by itself, and one name
 UNKNOWN = [(re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])"), ""), (re.compile(r"\\dots(?![a-zA-Z])"), r"\\ldots")]
-KEPT = re.compile(r"(:\w+:`[^`]+`|``.+?``|`[^`]+`|\*\*[^*]+\*\*|(?<!\w)\*\w+\*(?!\w)|^\s*\* )")
+KEPT = re.compile(r"(:\w+:`[^`]+`|``.+?``|`[^`]+`|\*\*[^*]+\*\*|(?<!\w)\*\w(?:[\w ]*\w)?\*(?!\w)|^\s*\* )")
 SPECIAL = re.compile(r"([\\*|]|_(?!\w))")
 LABEL = re.compile(r"(Args|Returns|Raises|Sources?): (?=\S)")  # in one line, which napoleon does not know
 CONTENTS: dict[tuple, str] = {}  # of pages of source code, by depth and options

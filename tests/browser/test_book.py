@@ -26,10 +26,14 @@ CHAPTERS = {"notebooks/02_equivalence_classes_and_invariants.html": "Which numbe
 CHAPTER = next(iter(CHAPTERS))
 PAGES = {"index.html": "Learn PONITA", **CHAPTERS}
 OUTSIDE = ("http", "https", "mailto", "data", "javascript")
-# lines of TeX that a reader should never see, outside code
-RAW_TEX = re.compile(r"\$\$|\\(?:frac|sum|text|mathrm|lvert)(?![a-z])")
-PROSE = "() => { const copy = document.querySelector('article').cloneNode(true);" \
-        "copy.querySelectorAll('pre, code, annotation').forEach(e => e.remove()); return copy.textContent; }"
+# what a reader should never see outside code: TeX, a formula in dollars, quotes of code, marks of emphasis
+RAW = re.compile(r"\$\$|\$(?=\S)[^$\n]+(?<=\S)\$|\\[a-zA-Z]{2,}|`"
+                 r"|(?<![\w*])\*{1,2}(?=\w)[^*\n]*(?<=\S)\*{1,2}(?![\w*])")
+NOT_PROSE = {"pre", "code", "math", "script", "style"}
+TWO_PICTURES = "notebooks/05_separable_convolution.html"
+CUT = """() => { document.querySelectorAll("details").forEach(e => e.open = true);
+    return [...document.querySelectorAll(".cell_input pre, details pre")].filter(e => e.scrollWidth > e.clientWidth)
+        .map(e => e.textContent); }"""  # code that does not fit the page
 PLOT = "[data-widget] .js-plotly-plot"
 CAMERA = f"() => JSON.stringify(document.querySelector('{PLOT}')._fullLayout.scene._scene.getCamera().eye)"
 
@@ -48,6 +52,33 @@ class Links(HTMLParser):
         self.targets += [values[key] for key in ("href", "src") if values.get(key)]
         if tag == "img" and not values.get("alt", "").strip():
             self.wordless.append(values.get("src", "")[:80])
+
+
+class Prose(HTMLParser):
+    """The text of a page's article outside code and formulas."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.inside, self.skipped, self.parts = False, 0, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.inside |= tag == "article"
+        self.skipped += tag in NOT_PROSE
+
+    def handle_endtag(self, tag):
+        self.inside &= tag != "article"
+        self.skipped -= tag in NOT_PROSE
+
+    def handle_data(self, data):
+        if self.inside:
+            self.parts.append(" " if self.skipped else data)
+
+
+def raw(page: str) -> list[str]:
+    """Leftovers of Markdown and TeX in the text of a page, each with a little of what stands around it."""
+    text = "".join(Prose(page).parts)
+    return [text[max(m.start() - 20, 0) : m.end() + 20].replace("\n", " ") for m in RAW.finditer(text)]
 
 
 def broken(folder: Path) -> list[str]:
@@ -138,14 +169,39 @@ def test_every_picture_has_words(book):
 def test_page_opens_from_the_disk_with_its_equations(name, book, open_page):
     page = open_page((book / name).as_uri())
     assert PAGES[name] in page.locator("h1").first.inner_text()
-    assert RAW_TEX.search(page.evaluate(PROSE)) is None
     if name in CHAPTERS:
         sizes = page.locator("math").evaluate_all("all => all.map(m => m.getBoundingClientRect().height)")
         assert len(sizes) > 10 and all(size > 5 for size in sizes if size) and max(sizes) > 20
+        assert page.evaluate(CUT) == []
 
 
-def test_raw_equations_would_be_found():
-    assert RAW_TEX.search(r"so $$ x $$") and RAW_TEX.search(r"a \frac12") and not RAW_TEX.search(r"price: 2 $ \ text")
+def test_no_markdown_or_tex_is_left(book):
+    pages = {path.relative_to(book): path.read_text(encoding="utf-8") for path in sorted(book.rglob("*.html"))}
+    found = {str(path): raw(page) for path, page in pages.items() if path.parts[0] != "_modules"}  # source code
+    assert {path: leftovers for path, leftovers in found.items() if leftovers} == {}
+    chapters = ["".join(Prose(page).parts) for path, page in pages.items() if path.parts[0] == "notebooks"]
+    assert len(chapters) == 14 and min(map(len, chapters)) > 5000  # it is not blind
+
+
+@pytest.mark.parametrize(("text", "faults"), [
+    (r"so $$ x $$", 2), (r"a \frac12", 1), (r"$a \cdot b$ and $c$", 2), ("call `f`", 2), ("is *not* so", 1),
+    ("<b>is</b> **never so**, and", 1), (r"price: 2 $ \ 3 $, x * y * z, f(*args), <code>`f` *g* \sum</code>", 0),
+    (r"<math><mo>*</mo><mi>\cdot</mi></math>", 0),
+])
+def test_leftovers_would_be_found(text, faults):
+    assert len(raw(f"<p>`outside`</p><article><p>{text}</p></article>")) == faults
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_picture_of_a_widget_has_the_width_of_its_place(width, book, open_page):
+    page = open_page((book / TWO_PICTURES).as_uri(), width)
+    draw_widget(page)
+    sizes = page.locator(PLOT).evaluate_all(
+        "all => all.map(p => [p.clientWidth, p._fullLayout.width, p._fullLayout._size.w, p._fullLayout._size.h])")
+    assert len(sizes) == 2
+    for place, picture, wide, high in sizes:
+        assert abs(picture - place) <= 2
+        assert wide >= high - 2 and high > 150  # a scene narrower than high is cut at both sides
 
 
 def test_widget_is_drawn_and_turns(book, open_page):

@@ -2,6 +2,7 @@
 // Everything comes from the folder of this file, also when the book is opened from a disk, where a page may not fetch.
 (() => {
     const home = document.currentScript.src.replace(/[^/]*$/, "");
+    const LEAST = 0.65; // of its size is a printed picture shown, however narrow the page, or nobody can read its words
     const scripts = {};
     const load = (name) => scripts[name] ??= new Promise((done, failed) => {
         const script = document.createElement("script");
@@ -16,12 +17,14 @@
     async function plotly(box, { pictures }) {
         await load("rest.js");
         await load("plotly.min.js");
-        for (const { data, layout } of pictures) {
-            const place = document.createElement("div");
-            box.append(place);
-            const height = Math.min(place.clientWidth, layout.height);
-            await Plotly.newPlot(place, data, { ...layout, height, autosize: true },
+        const places = pictures.map(() => box.appendChild(document.createElement("div"))); // all, and only then
+        for (const [k, { data, layout }] of pictures.entries()) { // is each as wide as it stays
+            const place = places[k], high = Math.min(place.clientWidth, layout.height);
+            await Plotly.newPlot(place, data, { ...layout, height: high, autosize: true },
                 { responsive: true, displaylogo: false });
+            // what legend and colour bar leave: a scene narrower than high is cut, a flat one small
+            const { w, h } = place._fullLayout._size;
+            await Plotly.relayout(place, { height: high + Math.min(w, layout.height - 40) - h });
         }
         globalThis.ponitaWake();
         box.dataset.state = "drawn"; // the viewer of molecules says so itself
@@ -53,7 +56,14 @@
             }
         }, { rootMargin: "400px" });
         document.querySelectorAll("[data-widget]").forEach((box) => near.observe(box));
-        for (const box of document.querySelectorAll("pre, .equation, .table-wrapper, .widget-report, dt.sig")) {
+    });
+
+    addEventListener("load", () => { // pictures have their sizes now
+        document.querySelectorAll(".cell_output img").forEach((image) => {
+            image.style.minWidth = `${LEAST * image.naturalWidth}px`;
+        });
+        const wide = "pre, .equation, .table-wrapper, .widget-report, .text_html, dt.sig";
+        for (const box of document.querySelectorAll(wide)) {
             if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) {
                 box.tabIndex = 0; // can be scrolled by keys
             }
