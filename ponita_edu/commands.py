@@ -187,6 +187,20 @@ def doctor(argv: list[str]) -> int:
     return doctor.main(json=given.json)
 
 
+def lab(argv: list[str]) -> int:
+    """Open the course in JupyterLab."""
+    from ponita_edu import lab
+
+    return lab.main(argv)
+
+
+def app(argv: list[str]) -> int:
+    """Serve the explorers to a class."""
+    from ponita_edu import app
+
+    return app.main(argv)
+
+
 def _report(result: dict[str, Any] | None, as_json: bool, out: Path | None) -> int:
     if result is None:  # not the first of several processes
         return 0

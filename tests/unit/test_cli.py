@@ -15,7 +15,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from ponita_edu import __version__, cli
+from ponita_edu import __version__, app, cli, lab
 from ponita_edu.tasks import checkpoint, run
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import differences, read_yaml, replaced
@@ -280,6 +280,19 @@ def test_version_and_help_are_quick_and_import_no_torch():
     lines = done.stdout.splitlines()
     assert lines[0] == f"ponita_edu {__version__}" and lines[-1] == "False", done.stderr
     assert all(any(line.split()[:1] == [command] for line in lines) for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_of_the_list_says_how_it_is_used(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main([command, "--help"])
+    assert end.value.code == 0 and capsys.readouterr().out.startswith(f"usage: ponita-edu {command}")
+
+
+@pytest.mark.parametrize("command, module", [("lab", lab), ("app", app)])
+def test_lab_and_app_are_given_the_options_that_follow_them(command, module, monkeypatch):
+    monkeypatch.setattr(module, "main", lambda argv: 7 if argv == ["--port", "0"] else 0)
+    assert cli.main([command, "--port", "0"]) == 7
 
 
 @pytest.mark.parametrize("module, said", [("ponita_edu.analysis.laws", "-m ponita_edu.analysis.laws"),
