@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ponita_edu.arguments import number, pairs_of, parser_of, read_settings
+from ponita_edu.paths import expanded
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import choose
 
@@ -24,7 +25,7 @@ def train(argv: list[str]) -> int:
     parser.add_argument("--max-minutes", metavar="M", help="short for --train.max_minutes")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object on the last line")
     task, settings, given = read_settings(parser, argv)
-    out = Path(given["out"] or f"runs/{task}-{settings.preset}-seed{settings.train.seed}")
+    out = expanded(given["out"] or f"runs/{task}-{settings.preset}-seed{settings.train.seed}", "--out")
 
     from ponita_edu.tasks import run
 
@@ -83,11 +84,13 @@ def evaluate(argv: list[str]) -> int:
     given = parser.read(argv)
     seed = number("--seed", given.seed, int, least=0)
     minutes = None if given.max_minutes is None else number("--max-minutes", given.max_minutes, float, above=0)
+    out, data = (None if path is None else expanded(path, name)
+                 for name, path in (("--out", given.out), ("--data", given.data)))
+    checkpoint = expanded(given.checkpoint, "checkpoint")
 
     from ponita_edu.tasks import run
 
-    out, data = (None if a is None else Path(a) for a in (given.out, given.data))
-    return _report(run.evaluate_checkpoint(Path(given.checkpoint), data, out, seed, minutes, started), given.json, out)
+    return _report(run.evaluate_checkpoint(checkpoint, data, out, seed, minutes, started), given.json, out)
 
 
 def sample(argv: list[str]) -> int:
@@ -108,10 +111,11 @@ def sample(argv: list[str]) -> int:
               if getattr(given, name) is not None}
     count, seed = number("-n", given.n, int, least=1), number("--seed", given.seed, int, least=0)
     aim = None if given.given is None else number("--given", given.given, float)
+    checkpoint, out = expanded(given.checkpoint, "checkpoint"), expanded(given.out, "--out")
 
     from ponita_edu.tasks.sampling import sample_to_file
 
-    result = sample_to_file(Path(given.checkpoint), Path(given.out), given.overwrite, count=count, seed=seed, given=aim,
+    result = sample_to_file(checkpoint, out, given.overwrite, count=count, seed=seed, given=aim,
                             progress=sys.stderr.isatty(), **wanted)
     print("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else
                     f"{name.replace('_', ' ')}: {value}" for name, value in result.items()))
@@ -137,15 +141,15 @@ def simulate(argv: list[str]) -> int:
     choose("system", given.system, ("nbody",))
     numbers = {name: number(f"--{name}", getattr(given, name), int, least=0)
                for name in ("n", "seed", "particles", "steps", "every")}
-    dt = number("--dt", given.dt, float, above=0)
+    dt, out = number("--dt", given.dt, float, above=0), expanded(given.out, "--out")
 
     from ponita_edu.data.nbody import simulate_to_file
 
     began = time.monotonic()
-    made = simulate_to_file(given.out, **numbers, dt=dt, overwrite=given.overwrite)
-    result = {"task": "nbody", "file": given.out, "simulations": len(made.charges), "frames": len(made.time),
+    made = simulate_to_file(out, **numbers, dt=dt, overwrite=given.overwrite)
+    result = {"task": "nbody", "file": str(out), "simulations": len(made.charges), "frames": len(made.time),
               "seconds": round(time.monotonic() - began, 2)}
-    print(f"{result['simulations']} simulations of {result['frames']} frames in {given.out}, {result['seconds']} s")
+    print(f"{result['simulations']} simulations of {result['frames']} frames in {out}, {result['seconds']} s")
     if given.json:
         print(jsonlib.dumps(result))
     return 0
@@ -166,7 +170,7 @@ def queue(argv: list[str]) -> int:
     from ponita_edu.tasks.queue import LEAST_MINUTES, QUEUE, advance, look, table
 
     minutes = number("--minutes", given.minutes, float, least=LEAST_MINUTES)
-    work, results, lines = Path(given.work), Path(given.results), []
+    work, results, lines = expanded(given.work, "--work"), expanded(given.results, "--results"), []
     if given.action == "run":
         lines = advance(QUEUE, minutes, work, results, given.only)
         print("\n".join(lines or ["Nothing was left to do."]))

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ponita_edu.data.cache import open_npz
 from ponita_edu.data.rmd17_files import MOLECULES, rmd17_file
+from ponita_edu.paths import expanded
 
 KCAL_PER_EV = 1.602176634e-19 * 6.02214076e23 / 4184  # 1 eV in kcal/mol, 23.0605…, by the definitions of the SI
 EMBEDDED = ("ethanol_xtb", "aspirin_xtb")
@@ -109,7 +110,7 @@ def read_frames(path: str | Path) -> Frames:
             finite, of wrong shape; unknown elements; other atoms, or an order of atoms, that changes between frames;
             a periodic cell.
     """
-    path = Path(path).expanduser()
+    path = expanded(path, "the data")
     try:
         with open(path, "rb") as file:
             start = file.read(8)

@@ -32,6 +32,7 @@ from ponita_edu.data.nbody_simulator import (
     simulate,
 )
 from ponita_edu.paths import data_dir as default_data_dir
+from ponita_edu.paths import expanded
 
 DRAWN = {"train": 10_000, "val": 2_000, "test": 2_000}
 FRAME_IN, FRAME_OUT = 30, 40
@@ -106,7 +107,7 @@ def load_nbody(
     check_count("seed", seed, least=0, most=2**32 - 1)
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype must be 'float32' or 'float64', but is {dtype!r}. Use 'float32' for training.")
-    folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    folder = default_data_dir() if data_dir is None else expanded(data_dir, "data_dir")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"data_dir must be a folder, but {folder} is a file. Choose another place.")
     path = folder / f"nbody_v{VERSION}_seed{seed}_{train}_{val}_{test}.npz"

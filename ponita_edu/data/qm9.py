@@ -22,6 +22,7 @@ from numpy import ndarray
 from ponita_edu.data.cache import checksum, read_npz, write_npz
 from ponita_edu.data.qm9_csv import COLUMNS, read_csv
 from ponita_edu.paths import data_dir as default_data_dir
+from ponita_edu.paths import expanded
 
 ELEMENTS = {1: "H", 6: "C", 7: "N", 8: "O", 9: "F"}  # by atomic number, in the order of the one-hot input
 EV_PER_HARTREE = 27.211386246
@@ -119,7 +120,7 @@ def load_qm9(data_dir: str | Path | None = None, progress: bool = True) -> QM9:
     Raises:
         ValueError: if there is no cache and qm9pack is not installed, or ``data_dir`` is a file.
     """
-    folder = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+    folder = default_data_dir() if data_dir is None else expanded(data_dir, "data_dir")
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"data_dir must be a folder, but {folder} is a file. Choose another place.")
     path = folder / f"qm9_v{VERSION}.npz"
