@@ -3,18 +3,19 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from numpy import ndarray
 from numpy.lib.npyio import NpzFile
+
+from ponita_edu.paths import draft_beside
 
 LARGEST = 16 * 2**30  # bytes of all arrays of a file once unpacked; the largest of rMD17 has 0.2
 
 
 def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
     """Write the arrays and put the file in its place at once: a reader sees all of it or what was there before."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    draft = draft_beside(path)
     try:
         with open(draft, "xb") as file:
             np.savez(file, **arrays)

@@ -32,7 +32,7 @@ from ponita_edu.data.nbody_simulator import (
     simulate,
 )
 from ponita_edu.paths import data_dir as default_data_dir
-from ponita_edu.paths import expanded
+from ponita_edu.paths import expanded, output_file, writing
 
 DRAWN = {"train": 10_000, "val": 2_000, "test": 2_000}
 FRAME_IN, FRAME_OUT = 30, 40
@@ -214,21 +214,16 @@ def simulate_to_file(
     initial states depend on ``n``, ``seed``, ``particles`` and ``charges`` alone, so that runs compare.
 
     Raises:
-        ValueError: if ``out`` does not end in .npz, lies in no folder, or exists and ``overwrite`` is not set; and
+        ValueError: if ``out`` does not end in .npz, cannot be written, or exists and ``overwrite`` is not set; and
             whatever :func:`draw_initial_states` and :func:`simulate` find wrong.
     """
-    out = Path(out)
-    if out.suffix != ".npz" or not out.parent.is_dir():
-        raise ValueError(f"out must be a file name ending in .npz in a folder that exists, but is {str(out)!r}. "
-                         "Create the folder first, or choose another name.")
-    if out.exists() and not overwrite:
-        raise ValueError(f"out must not exist yet, but {str(out)!r} does. Choose another name, or set overwrite "
-                         "to replace it.")
+    output_file(out, (".npz",), overwrite)
     start = draw_initial_states(n, seed, particles, charges)
     result = simulate(start, steps, every, dt, max_force, progress=progress)
     settings = {"n": n, "seed": seed, "particles": particles, "charges": list(charges), "steps": steps,
                 "every": every, "dt": dt, "max_force": 0.1 / dt if max_force is None else max_force}
-    write_npz(out, vars(result) | {"settings": np.array(json.dumps(settings))})
+    with writing(out):  # once more, as it may have been made by somebody else meanwhile
+        write_npz(output_file(out, (".npz",), overwrite), vars(result) | {"settings": np.array(json.dumps(settings))})
     return result
 
 

@@ -2,13 +2,13 @@
 
 from io import StringIO
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ponita_edu.molecules.stability import SYMBOLS, bond_orders, check_offsets
 from ponita_edu.molecules.validity import rdkit, to_rdkit
+from ponita_edu.paths import draft_beside, output_file, writing
 
 FORMATS = (".sdf", ".xyz")
 
@@ -17,22 +17,15 @@ def check_target(path: str | Path, overwrite: bool = False) -> Path:
     """``path`` as a place to write molecules to, before the work of making them.
 
     Raises:
-        ValueError: on another ending than .sdf or .xyz, a folder that is not there, a file that is, or for .sdf without
-            RDKit.
+        ValueError: see ``paths.output_file``; or for .sdf without RDKit.
     """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"the file {path} must end in {' or '.join(FORMATS)}, but ends in {path.suffix!r}.")
-    if not path.parent.is_dir():
-        raise ValueError(f"the folder of {path} does not exist. Make it first, or choose another.")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise ValueError(f"{path} exists already. Choose another name, or allow overwriting.")
-    if path.suffix.lower() == ".sdf":
+    target = output_file(path, FORMATS, overwrite)
+    if _is_sdf(path):
         try:
             rdkit()
         except ImportError as error:
             raise ValueError(f"{path} needs bonds. {error} Or write an .xyz file.") from None
-    return path
+    return target
 
 
 def write_molecules(path: str | Path, numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 3"],
@@ -45,16 +38,21 @@ def write_molecules(path: str | Path, numbers: Int[np.ndarray, " atoms"], pos: F
     Raises:
         ValueError: see ``check_target`` and ``bond_orders``.
     """
-    path = check_target(path, overwrite)
+    target = check_target(path, overwrite)
     parts = [slice(a, b) for a, b in zip(check_offsets(offsets, len(numbers)), offsets[1:], strict=False)]
-    make = _sdf if path.suffix.lower() == ".sdf" else to_xyz
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        draft.write_text(make([(numbers[p], pos[p]) for p in parts]), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return path
+    text = (_sdf if _is_sdf(path) else to_xyz)([(numbers[p], pos[p]) for p in parts])
+    draft = draft_beside(target)
+    with writing(path):
+        try:
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    return target
+
+
+def _is_sdf(path: str | Path) -> bool:
+    return Path(path).suffix.lower() == ".sdf"
 
 
 def to_xyz(molecules: list[tuple[np.ndarray, np.ndarray]]) -> str:

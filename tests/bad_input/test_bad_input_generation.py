@@ -62,7 +62,7 @@ def test_sample_does_not_overwrite_before_it_has_worked(folders, tmp_path, capsy
     assert out.read_text() == first
     assert cli.main([*argv, "--seed", "1", "--overwrite"]) == 0 and out.read_text() != first
     assert cli.main([*argv[:3], str(tmp_path / "m.pdb"), *argv[4:]]) == 2
-    assert "must end in .sdf or .xyz" in capsys.readouterr().err
+    assert "must be a file name ending in .sdf or .xyz" in capsys.readouterr().err
 
 
 def test_models_without_sizes_or_with_a_missing_property_are_refused():

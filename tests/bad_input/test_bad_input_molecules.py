@@ -45,9 +45,9 @@ def test_files_are_not_overwritten_silently(tmp_path):
     assert path.read_text() == before
     write_molecules(path, NUMBERS, 2 * POS, ALL, overwrite=True)
     assert path.read_text() != before and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(ValueError, match=r"must end in .sdf or .xyz, but ends in '.pdb'"):
+    with pytest.raises(ValueError, match=r"must be a file name ending in .sdf or .xyz in .*, but is .*water\.pdb'"):
         write_molecules(tmp_path / "water.pdb", NUMBERS, POS, ALL)
-    with pytest.raises(ValueError, match=r"folder of .* does not exist"):
+    with pytest.raises(ValueError, match=r"in a folder that exists, but is .*water.xyz'. Create the folder"):
         write_molecules(tmp_path / "no" / "water.xyz", NUMBERS, POS, ALL)
 
 

@@ -152,6 +152,6 @@ def test_simulate_to_file_rejects(tmp_path, name, message):
 def test_simulate_to_file_rejects_an_existing_file(tmp_path):
     out = tmp_path / "a.npz"
     out.write_text("precious")
-    with pytest.raises(ValueError, match=r"out must not exist yet, but .*a\.npz.*set overwrite"):
+    with pytest.raises(ValueError, match=r"--out .*a\.npz exists already.*set --overwrite"):
         nbody.simulate_to_file(out, n=1)
     assert out.read_text() == "precious"

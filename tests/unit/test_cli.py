@@ -263,7 +263,7 @@ def test_simulate_does_not_replace_a_file_unasked(capsys, tmp_path):
     assert call(capsys, *argv)[0] == 0
     before = file.read_bytes()
     status, _, err = call(capsys, *argv, "--seed", "1")
-    assert status == 2 and "must not exist yet" in err and file.read_bytes() == before
+    assert status == 2 and "mine.npz exists already" in err and file.read_bytes() == before
     assert call(capsys, *argv, "--seed", "1", "--overwrite")[0] == 0 and file.read_bytes() != before
 
 
