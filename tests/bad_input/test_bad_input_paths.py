@@ -44,6 +44,8 @@ def test_home_folder_of_nobody_is_refused_by_every_reader(monkeypatch):
     monkeypatch.setenv(paths.VARIABLE, NOBODY)
     with pytest.raises(ValueError, match=f"^{paths.VARIABLE} {UNKNOWN}"):
         paths.data_dir()
+    with pytest.raises(ValueError, match=f"^this {UNKNOWN}"):
+        paths.expanded(NOBODY, "this")
 
 
 @pytest.mark.parametrize("argv, name", [
