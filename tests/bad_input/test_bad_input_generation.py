@@ -81,7 +81,7 @@ def test_impossible_numbers_of_atoms_are_refused(sizes):
 
 
 @pytest.mark.parametrize("name, value, message", [
-    ("data.heavy_atoms", 1, "data.heavy_atoms must be at least 2 and at most 9"),
+    ("data.heavy_atoms", 2, "data.heavy_atoms must be at least 3 and at most 9, but is 2"),
     ("model.diffusion", "ddpm", "diffusion 'ddpm' is not known"),
     ("model.method", "egn", "did you mean egnn"),
     ("model.position_rms", 0, "position_rms must be above 0"),

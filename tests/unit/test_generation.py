@@ -22,7 +22,7 @@ from ponita_edu.nn.ponita import Ponita
 from ponita_edu.tasks import generation
 from ponita_edu.tasks.diffusion import ELEMENTS, Layout
 from ponita_edu.tasks.edm import EDM, polynomial_2
-from ponita_edu.tasks.generation_config import PRESETS, GenerationModel
+from ponita_edu.tasks.generation_config import LEAST_HEAVY_ATOMS, PRESETS, GenerationModel
 from ponita_edu.tasks.generation_model import MoleculeModel
 from ponita_edu.tasks.karras import TYPE_RMS, Karras
 from ponita_edu.tasks.run import load_model
@@ -348,3 +348,11 @@ def test_small_molecules_are_those_of_qm9_and_their_graphs_hold_them():
         np.testing.assert_array_equal(np.array(ELEMENTS)[graphs.y["types"][start:stop]], data.numbers[atoms])
         start = stop
     assert start == graphs.num_nodes and len(task.known) == 126
+
+
+def test_least_number_of_heavy_atoms_is_the_least_that_leaves_something_in_every_part():
+    data, parts = qm9_small.load_small()
+    smallest = {name: qm9_small.heavy_atoms(data)[rows].min() for name, rows in parts.items()}
+    assert smallest == {"train": 1, "val": 1, "test": LEAST_HEAVY_ATOMS}
+    task = generation.load(replaced(PRESETS["quick"], {"data.heavy_atoms": LEAST_HEAVY_ATOMS}))
+    assert [task.size(name) for name in parts] == [14, 1, 2]
