@@ -3,6 +3,8 @@
 import json as jsonlib
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,9 @@ from ponita_edu.arguments import number, pairs_of, parser_of, read_settings
 from ponita_edu.paths import expanded
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import choose
+
+# what torch says, with errors of several kinds, of what does not fit: on Linux, on Windows, on a GPU, in 64 bits
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Overflow", "overflow")
 
 
 def train(argv: list[str]) -> int:
@@ -115,8 +120,9 @@ def sample(argv: list[str]) -> int:
 
     from ponita_edu.tasks.sampling import sample_to_file
 
-    result = sample_to_file(checkpoint, out, given.overwrite, count=count, seed=seed, given=aim,
-                            progress=sys.stderr.isatty(), **wanted)
+    with _memory_for("sample", {"-n": count, **{f"--{name}": value for name, value in wanted.items()}}):
+        result = sample_to_file(checkpoint, out, given.overwrite, count=count, seed=seed, given=aim,
+                                progress=sys.stderr.isatty(), **wanted)
     print("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" if isinstance(value, float) else
                     f"{name.replace('_', ' ')}: {value}" for name, value in result.items()))
     if given.json:
@@ -146,7 +152,8 @@ def simulate(argv: list[str]) -> int:
     from ponita_edu.data.nbody import simulate_to_file
 
     began = time.monotonic()
-    made = simulate_to_file(out, **numbers, dt=dt, overwrite=given.overwrite)
+    with _memory_for("simulate", {f"--{name}": value for name, value in numbers.items() if name != "seed"}):
+        made = simulate_to_file(out, **numbers, dt=dt, overwrite=given.overwrite, progress=sys.stderr.isatty())
     result = {"task": "nbody", "file": str(out), "simulations": len(made.charges), "frames": len(made.time),
               "seconds": round(time.monotonic() - began, 2)}
     print(f"{result['simulations']} simulations of {result['frames']} frames in {out}, {result['seconds']} s")
@@ -203,6 +210,19 @@ def app(argv: list[str]) -> int:
     from ponita_edu import app
 
     return app.main(argv)
+
+
+@contextmanager
+def _memory_for(command: str, numbers: dict[str, int]) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        text = str(error).splitlines()[0] if str(error) else "no room"
+        if not isinstance(error, MemoryError | OverflowError) and not any(words in text for words in NO_MEMORY):
+            raise
+        given = ", ".join(f"{name} {value}" for name, value in numbers.items())
+        raise ValueError(f"{command} with {given} needs more memory than there is ({text:.150}). Choose smaller "
+                         "numbers.") from error
 
 
 def _report(result: dict[str, Any] | None, as_json: bool, out: Path | None) -> int:

@@ -77,7 +77,7 @@ def draft_beside(path: Path) -> Path:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: str | Path) -> Iterator[None]:
     """What the system says of a file whose name the user does not know, said of ``--out``.
 
     Raises:

@@ -214,12 +214,27 @@ def simulate_to_file(
     initial states depend on ``n``, ``seed``, ``particles`` and ``charges`` alone, so that runs compare.
 
     Raises:
-        ValueError: if ``out`` does not end in .npz, cannot be written, or exists and ``overwrite`` is not set; and
-            whatever :func:`draw_initial_states` and :func:`simulate` find wrong.
+        ValueError: if ``out`` does not end in .npz, cannot be written, or exists and ``overwrite`` is not set; if
+            ``dt`` makes numbers that are not finite; and whatever :func:`draw_initial_states` and :func:`simulate` find
+            wrong.
+        MemoryError: if the frames take more memory than there is.
     """
     output_file(out, (".npz",), overwrite)
+    for name, value, least in (("n", n, 1), ("particles", particles, 2), ("steps", steps, 1)):
+        check_count(name, value, least)
+    check_count("every", every, most=steps)
+    try:  # whether there is room, before the initial states are drawn, which may take hours
+        np.empty((2, n, steps // every, particles, 3))
+    except ValueError as error:  # more than numpy can count
+        raise MemoryError(str(error)) from None
     start = draw_initial_states(n, seed, particles, charges)
-    result = simulate(start, steps, every, dt, max_force, progress=progress)
+    with np.errstate(all="ignore"):  # all numbers are looked at below
+        result = simulate(start, steps, every, dt, max_force, progress=progress)
+    finite = np.isfinite(result.loc).all((1, 2, 3)) & np.isfinite(result.vel).all((1, 2, 3))
+    finite &= np.isfinite(result.time).all()
+    if not finite.all():
+        raise ValueError(f"dt must keep all numbers finite, but {dt:g} does not in {int((~finite).sum())} of {n} "
+                         f"simulations; nothing was written. Choose one nearer to {DT}.")
     settings = {"n": n, "seed": seed, "particles": particles, "charges": list(charges), "steps": steps,
                 "every": every, "dt": dt, "max_force": 0.1 / dt if max_force is None else max_force}
     with writing(out):  # once more, as it may have been made by somebody else meanwhile

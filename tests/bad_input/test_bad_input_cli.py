@@ -1,11 +1,14 @@
 """Wrong command lines: a message that names argument, value and repair, exit status 2, nothing written."""
 
 import re
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ponita_edu import cli
+from ponita_edu.data import nbody
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +107,8 @@ CASES = [
     (["simulate", "nbody", "--out", "a.npz", "--particles", "1"], r"particles must be a whole number of at least 2"),
     (["simulate", "nbody", "--out", "a.npz", "--dt", "0"], r"--dt must be above 0, but is 0"),
     (["simulate", "nbody", "--out", "a.npz", "--steps", "5"], r"every must be a whole number .* at most 5, but is 100"),
+    (["simulate", "nbody", "--out", "a.npz", "--dt", "1e300"], r"dt must keep all numbers finite, but 1e\+300"),
+    (["simulate", "nbody", "--out", "a.npz", "--dt", "1e-320"], r"finite.* in 100 of 100 .* nothing was written"),
     (["doctor", "--jsn"], r"--jsn is not an option .*; did you mean --json\?"),
 ]
 
@@ -117,6 +122,44 @@ def test_error_names_argument_value_and_repair(argv, message, capsys, tmp_path, 
     assert re.search(message, err), err
     assert "Traceback" not in err and len(err) < 500 and err.startswith("ponita-edu: ")
     assert {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")} == before
+
+
+GENERATOR = str(Path(cli.__file__).parent / "assets" / "checkpoints" / "qm9_gen_quick")
+TOO_LARGE = [  # more than any machine has, and more than 64 bits can count
+    ["simulate", "nbody", "--n", "1000000000000000", "--steps", "10", "--every", "5"],
+    ["simulate", "nbody", "--steps", "1000000000000000", "--every", "1"],
+    ["simulate", "nbody", "--n", "3000000000000000000"],
+    ["simulate", "nbody", "--particles", "100000000000000000000"],
+    ["sample", GENERATOR, "-n", "1000000000000000000"],
+    ["sample", GENERATOR, "-n", "100000000000000000000"],
+    ["sample", GENERATOR, "-n", "100000000000000000000", "--atoms", "9"],
+    ["sample", GENERATOR, "-n", "2", "--batch", "100000000000000000000"],
+    ["sample", GENERATOR, "-n", "2", "--steps", "100000000000000000000"],
+]
+
+
+@pytest.mark.parametrize("argv", TOO_LARGE, ids=lambda argv: " ".join(argv[2:]))
+def test_numbers_beyond_the_memory_are_named(argv, capsys, tmp_path, monkeypatch):
+    monkeypatch.delenv("PONITA_EDU_DEBUG", raising=False)
+    assert cli.main([*argv, "--out", "a.npz" if argv[0] == "simulate" else "a.xyz"]) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(rf"ponita-edu: {argv[0]} with .*needs more memory than there is \(.*\)\. Choose smaller", err), err
+    assert all(f"{name} {value}" in err for name, value in pairwise(argv[2:]) if name[0] == "-") and len(err) < 500
+    assert list(tmp_path.glob("a.*")) == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried\nto allocate")])
+def test_memory_that_ends_later_is_said_too_and_no_other_error(error, capsys, monkeypatch):
+    def end(*args, **options):
+        raise error
+
+    monkeypatch.setattr(nbody, "simulate", end)
+    argv = ["simulate", "nbody", "--n", "2", "--out", "a.npz"]
+    assert cli.main(argv) == 2
+    assert "needs more memory than there is (" in capsys.readouterr().err
+    error = RuntimeError("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        cli.main(argv)
 
 
 def test_debug_shows_the_traceback(monkeypatch):
