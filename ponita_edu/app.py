@@ -7,6 +7,7 @@ It speaks plain HTTP: on a network that you do not trust, put it behind a server
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -42,6 +43,23 @@ def start(port: int, token: str, log: Path, *options: str) -> subprocess.Popen:
         )
 
 
+def check_address(ip: str) -> None:
+    """Raise unless one can listen on this address.
+
+    Raises:
+        ValueError: if this machine has no such address.
+    """
+    try:
+        found = socket.getaddrinfo(ip or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)  # port 0, which is any that is free
+    except (OSError, UnicodeError) as error:  # a UnicodeError of what cannot be a name
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"--ip must be an address of this machine, but {ip!r} is none ({why}). Leave it out for this "
+                         "machine alone, or give 0.0.0.0 for everyone.") from error
+
+
 def main(argv: list[str] | None = None) -> int:
     """Start the site, print its address, open a browser where there is a display, and wait for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="ponita-edu app", description="Serve the explorers to a class, without code.")
@@ -56,14 +74,15 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1, but is {getattr(args, name)}")
     try:
-        folder = data_dir() / "app"
+        check_address(args.ip)
+        port, token, log = private_log(data_dir() / "app", "app", args.port)
     except ValueError as error:
         parser.error(str(error))
 
-    port, token, log = private_log(folder, "app", args.port)
     options = ("--ip", args.ip, "--visitors", str(args.visitors), "--minutes", str(args.minutes))
     everywhere = args.ip in EVERYWHERE
-    site = f"http://{HERE if everywhere else args.ip}:{port}"
+    host = HERE if everywhere else f"[{args.ip}]" if ":" in args.ip else args.ip
+    site = f"http://{host}:{port}"
     return attend(lambda: start(port, token, log, *options), port, log, f"{site}/?token={token}",
                   browser=not args.no_browser, name="The app", probe=f"{site}/login",
                   hint=f"For the class: the same with this machine's name instead of {HERE}." if everywhere else "")

@@ -18,7 +18,7 @@ import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ponita_edu.paths import data_dir
+from ponita_edu.paths import VARIABLE, data_dir
 
 FIRST = "notebooks/00_start_here.ipynb"
 SETTINGS = Path(__file__).parent / "assets" / "jupyter"
@@ -55,6 +55,16 @@ def free_port(preferred: int = 8888) -> int:
                 continue
             return probe.getsockname()[1]
     raise RuntimeError("no free port on 127.0.0.1")
+
+
+def check_port(port: int) -> None:
+    """Raise unless there can be such a port.
+
+    Raises:
+        ValueError: if it is not from 0 to 65535.
+    """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"--port must be from 0 (any) to 65535, but is {port}. Leave it out for the usual one.")
 
 
 def has_display(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> bool:
@@ -131,10 +141,21 @@ def wait_until_ready(server: subprocess.Popen, port: int, log: Path, name: str =
 
 
 def private_log(folder: Path, name: str, preferred: int) -> tuple[int, str, Path]:
-    """A free port, a new token, and a log that others cannot read, since it holds the token."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """A free port, a new token, and a log that others cannot read, since it holds the token.
+
+    Raises:
+        ValueError: if there can be no such port, or the log cannot be written.
+    """
+    check_port(preferred)
     port = free_port(preferred)
-    return port, secrets.token_hex(16), folder / f"{name}-{port}.log"
+    log = folder / f"{name}-{port}.log"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        log.open("w").close()
+    except OSError as error:
+        raise ValueError(f"the log {log} cannot be written ({error.strerror}). Set the environment variable {VARIABLE} "
+                         "to a folder that you may write to.") from error
+    return port, secrets.token_hex(16), log
 
 
 def attend(begin: Callable[[], subprocess.Popen], port: int, log: Path, url: str, browser: bool,
@@ -178,11 +199,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         root = course_root(args.notebook)
-        folder = data_dir() / "jupyter"
+        port, token, log = private_log(data_dir() / "jupyter", "lab", args.port)
     except ValueError as error:
         parser.error(str(error))
 
-    port, token, log = private_log(folder, "lab", args.port)
     return attend(lambda: start(root, port, token, log), port, log,
                   f"http://127.0.0.1:{port}/lab/tree/{args.notebook}?token={token}", browser=not args.no_browser)
 

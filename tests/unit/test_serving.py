@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("voila", reason="the course extra is not installed")
 
-from ponita_edu import app
+from ponita_edu import app, lab, paths
 from ponita_edu.serving import kernel, pages, site_map
 
 
@@ -76,3 +78,49 @@ def test_app_refuses_no_visitors_and_no_minutes(option, capsys):
     with pytest.raises(SystemExit):
         app.main([option, "0"])
     assert f"{option} must be at least 1, but is 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ip", ["999.1.1.1", "192.0.2.7", "a" * 80, "1 2", "::1::"])
+def test_app_refuses_an_address_that_is_not_this_machines(ip, capsys):
+    with pytest.raises(SystemExit) as end:
+        app.main(["--ip", ip])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and f"--ip must be an address of this machine, but {ip!r} is none (" in said
+    with pytest.raises(ValueError, match="--ip must be an address of this machine"):
+        app.check_address(ip)
+
+
+@pytest.mark.parametrize("ip", [app.HERE, *app.EVERYWHERE[:2], "localhost"])
+def test_app_takes_addresses_of_this_machine(ip):
+    app.check_address(ip)
+
+
+@pytest.mark.parametrize("module", [app, lab])
+@pytest.mark.parametrize("port", [-5, -1, 65536, 99999, 10**30])
+def test_ports_that_cannot_be_are_refused(module, port, capsys):
+    with pytest.raises(SystemExit) as end:
+        module.main(["--port", str(port)])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and f"--port must be from 0 (any) to 65535, but is {port}." in said
+    with pytest.raises(ValueError, match="--port must be"):
+        lab.check_port(port)
+    lab.check_port(0)
+    lab.check_port(65535)
+
+
+@pytest.mark.parametrize("module, name", [(app, "app"), (lab, "jupyter")])
+@pytest.mark.parametrize("in_the_way", ["folder", "log"])
+def test_a_log_that_cannot_be_written_names_the_variable(module, name, in_the_way, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(paths.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(lab, "free_port", lambda preferred: 8888)
+    monkeypatch.chdir(Path(lab.__file__).resolve().parents[1])
+    if in_the_way == "folder":
+        (tmp_path / name).write_text("in the way")
+    else:
+        for stem in ("app", "lab"):
+            (tmp_path / name / f"{stem}-8888.log").mkdir(parents=True)
+    with pytest.raises(SystemExit) as end:
+        module.main([])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and re.search(r"the log .*8888\.log cannot be written \(", said)
+    assert f"Set the environment variable {paths.VARIABLE} to a folder" in said
