@@ -7,13 +7,12 @@ It speaks plain HTTP: on a network that you do not trust, put it behind a server
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ponita_edu.lab import attend, private_log
+from ponita_edu.lab import attend, check_address, private_log
 from ponita_edu.paths import data_dir
 
 ASSETS = Path(__file__).parent / "assets" / "app"
@@ -41,23 +40,6 @@ def start(port: int, token: str, log: Path, *options: str) -> subprocess.Popen:
             env=environment(token, log.parent), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in good order
         )
-
-
-def check_address(ip: str) -> None:
-    """Raise unless one can listen on this address.
-
-    Raises:
-        ValueError: if this machine has no such address.
-    """
-    try:
-        found = socket.getaddrinfo(ip or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.bind(place)  # port 0, which is any that is free
-    except (OSError, UnicodeError) as error:  # a UnicodeError of what cannot be a name
-        why = getattr(error, "strerror", None) or error
-        raise ValueError(f"--ip must be an address of this machine, but {ip!r} is none ({why}). Leave it out for this "
-                         "machine alone, or give 0.0.0.0 for everyone.") from error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -67,6 +67,23 @@ def check_port(port: int) -> None:
         raise ValueError(f"--port must be from 0 (any) to 65535, but is {port}. Leave it out for the usual one.")
 
 
+def check_address(ip: str) -> None:
+    """Raise unless one can listen on this address.
+
+    Raises:
+        ValueError: if this machine has no such address.
+    """
+    try:
+        found = socket.getaddrinfo(ip or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, place = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(place)  # port 0, which is any that is free
+    except (OSError, UnicodeError) as error:  # a UnicodeError of what cannot be a name
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"--ip must be an address of this machine, but {ip!r} is none ({why}). Leave it out for this "
+                         "machine alone, or give 0.0.0.0 for everyone.") from error
+
+
 def has_display(environ: Mapping[str, str] = os.environ, platform: str = sys.platform) -> bool:
     """Whether a browser window can be shown; on Linux that takes X11 or Wayland."""
     return not platform.startswith("linux") or bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

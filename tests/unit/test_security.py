@@ -27,7 +27,7 @@ FORBIDDEN = {  # the end of a call's name, and why
 }
 TALKS = {  # module, and why it may use the network
     "data/download.py": "the one place that downloads: HTTPS, checksum, most bytes (tests/unit/test_download.py)",
-    "lab.py": "finds a free port on 127.0.0.1 and waits for its own server there",
+    "lab.py": "finds a free port on 127.0.0.1, listens at the app's address for a moment, waits for its own server",
 }
 
 

@@ -87,12 +87,12 @@ def test_app_refuses_an_address_that_is_not_this_machines(ip, capsys):
     said = capsys.readouterr().err
     assert end.value.code == 2 and f"--ip must be an address of this machine, but {ip!r} is none (" in said
     with pytest.raises(ValueError, match="--ip must be an address of this machine"):
-        app.check_address(ip)
+        lab.check_address(ip)
 
 
 @pytest.mark.parametrize("ip", [app.HERE, *app.EVERYWHERE[:2], "localhost"])
 def test_app_takes_addresses_of_this_machine(ip):
-    app.check_address(ip)
+    lab.check_address(ip)
 
 
 @pytest.mark.parametrize("module", [app, lab])
@@ -124,3 +124,5 @@ def test_a_log_that_cannot_be_written_names_the_variable(module, name, in_the_wa
     said = capsys.readouterr().err
     assert end.value.code == 2 and re.search(r"the log .*8888\.log cannot be written \(", said)
     assert f"Set the environment variable {paths.VARIABLE} to a folder" in said
+    with pytest.raises(ValueError, match="cannot be written"):
+        lab.private_log(tmp_path / name, module.__name__.split(".")[-1], 0)
