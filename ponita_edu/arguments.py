@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from ponita_edu.paths import expanded
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import choose, convert, nearest, options, read_yaml, replaced
 
@@ -56,7 +57,7 @@ def read_settings(parser: Parser, argv: list[str]) -> tuple[str, Any, dict[str, 
             if name in changes:
                 raise ValueError(f"--{short.replace('_', '-')} and --{name} are the same setting. Give one of them.")
             changes[name] = given[short]
-    from_file = {} if given["config"] is None else read_yaml(given["config"])
+    from_file = {} if given["config"] is None else read_yaml(expanded(given["config"], "--config"))
     preset = choose("preset", given["preset"] or from_file.pop("preset", "quick"), PRESETS[task])
     from_file.pop("preset", None)
     if from_file.pop("task", task) != task:

@@ -56,7 +56,7 @@ def sweep(argv: list[str]) -> int:
             raise ValueError("`ponita-edu sweep table` takes one folder, that of a sweep.")
         from ponita_edu.tasks import sweep
 
-        print(sweep.table(Path(argv[1])))
+        print(sweep.table(expanded(argv[1], "DIR")))
         return 0
     task, settings, given = read_settings(parser, argv)
 
@@ -66,7 +66,7 @@ def sweep(argv: list[str]) -> int:
     parameters = {name: int(x) if x.lstrip("-").isdigit() else x
                   for name, x in pairs_of("--slurm", given["slurm"]).items()}
     minutes = number("--minutes", given["minutes"], int, least=1)
-    out = Path(given["out"] or f"runs/sweep-{task}-{settings.preset}").absolute()
+    out = expanded(given["out"] or f"runs/sweep-{task}-{settings.preset}", "--out").absolute()
     todo = sweep.jobs(task, settings, vary, out)
     sweep.check_cluster(given["cluster"], minutes, parameters)  # before anything is written
     sweep.remember(task, vary, settings, out)

@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
+
+from ponita_edu.paths import draft_beside
 
 STATE, INFO = "state.safetensors", "state.json"
 KEEP = 2  # checkpoints of a run: the newest, and the one before in case it is damaged
@@ -29,7 +30,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) 
     numbers = safetensors.torch.save({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     text = {**info, "sha256": _checksum(numbers, info)}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.parent / f".{folder.name}.{uuid4().hex}.tmp"
+    draft = draft_beside(folder)
     former = draft.with_suffix(".old.tmp")
     try:
         draft.mkdir()
@@ -109,7 +110,7 @@ def newest(folder: Path, say: Callable[[str], None]) -> tuple[dict[str, Tensor],
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file as a whole or not at all, with a line for each innermost list or object."""
-    draft = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    draft = draft_beside(path)
     try:
         draft.write_text(_lines(json.loads(json.dumps(content))) + "\n", encoding="utf-8")
         draft.replace(path)
