@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from importlib import import_module, metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from ponita_edu import __version__
+from ponita_edu.paths import expanded
 from ponita_edu.tasks import checkpoint
 from ponita_edu.tasks.config import FREE
 from ponita_edu.tasks.presets import MODULES, PRESETS
@@ -163,15 +164,19 @@ def run_folder(task: str, settings: Any, out: Path) -> Iterator[None]:
         ValueError: if another process uses it, if it holds another run, one on other data or other files, or if it
             cannot be written to.
     """
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     _make_folder(out)
     with _alone_in(out):
-        new = _open_run(task, settings, out)
+        new = False
         try:
+            new = _open_run(task, settings, out)
             yield
         except BaseException:  # data that cannot be read, for instance: a refused command leaves nothing behind
-            if new and [p.name for p in out.iterdir()] == [RUN]:
-                (out / RUN).unlink()
-                out.rmdir()
+            if (made or new) and {p.name for p in out.iterdir()} <= {RUN}:
+                (out / RUN).unlink(missing_ok=True)
+                with suppress(OSError):  # somebody else has put something there
+                    for folder in made:
+                        folder.rmdir()
             raise
 
 
@@ -206,7 +211,7 @@ def _open_run(task: str, settings: Any, out: Path) -> bool:
     checkpoint.tidy(out, RUN, RESULT, MODEL)
     fixed = replace(settings, train=replace(settings.train, **{k: getattr(type(settings.train)(), k) for k in FREE}))
     content = {"task": task, "settings": to_dict(fixed)}
-    source = Path(getattr(settings.data, "source", "") or os.devnull).expanduser()
+    source = expanded(getattr(settings.data, "source", os.devnull), "data.source")
     if source.is_file():  # of the user's own, who may exchange it
         content["data_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
     if (out / RUN).exists():

@@ -58,6 +58,10 @@ def test_home_folder_of_nobody_is_refused_by_every_reader(monkeypatch):
     (["simulate", "nbody", f"--out={NOBODY}"], "--out"),
     (["queue", f"--work={NOBODY}"], "--work"),
     (["queue", f"--results={NOBODY}"], "--results"),
+    (["train", "nbody", f"--config={NOBODY}"], "--config"),
+    (["train", "md17", f"--data={NOBODY}"], "data.source"),
+    (["sweep", "nbody", "--vary", "train.seed=0,1", f"--out={NOBODY}"], "--out"),
+    (["sweep", "table", NOBODY], "DIR"),
 ])
 def test_home_folder_of_nobody_is_refused_by_every_command(argv, name, capsys, tmp_path):
     assert cli.main(argv) == 2

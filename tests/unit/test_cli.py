@@ -316,7 +316,7 @@ FRAMES = ROOT / "ponita_edu" / "assets" / "md17"
 def test_a_refused_run_leaves_nothing_and_the_corrected_command_works(capsys, tmp_path, wrong):
     out = tmp_path / "runs" / "mine"
     status, _, err = call(capsys, *MD17, *wrong, "--out", out)
-    assert status == 2 and "Traceback" not in err and not out.exists()
+    assert status == 2 and "Traceback" not in err and not out.parent.exists()
     assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)[0] == 0
 
 
