@@ -77,6 +77,12 @@ def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct
     return RowWise(monomials, nn.Linear(len(monomials), hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU())
 
 
+def is_plain(m: nn.Module) -> bool:
+    """Whether a map is a matrix and nothing else: no adapter, parametrisation or hook, which work by hand passes over."""
+    return type(m) is nn.Linear and not (
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks)
+
+
 def cutoff_window(distance: Float[Tensor, "*pairs"], radius: float) -> Float[Tensor, "*pairs"]:
     """A smooth window that is 1 at distance 0 and 0 from the cutoff radius on.
 

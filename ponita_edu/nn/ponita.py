@@ -13,7 +13,7 @@ from ponita_edu.nn.blocks import in_blocks, products, worth_blocks
 from ponita_edu.nn.chunks import Chunks
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.conv import FiberConv, FullConv, Pairs, PointConv, SeparableConv, SpatialConv, along
-from ponita_edu.nn.kernels import cutoff_window, kernel_basis
+from ponita_edu.nn.kernels import cutoff_window, is_plain, kernel_basis
 from ponita_edu.nn.lifting import sphere_to_scalar, sphere_to_vector
 from ponita_edu.nn.prediction import Prediction, check_fits
 from ponita_edu.nn.seeds import seeded
@@ -196,7 +196,7 @@ class Ponita(nn.Module):
         if (self.config.conv == "separable" and not self._recompute and torch.is_grad_enabled()
                 and worth_blocks(pairs.basis)):  # without gradients one layer's kernels at a time take less memory
             maps = [block.conv.spatial.kernel for block in self.blocks]
-            if all(map(_is_plain, maps)):
+            if all(is_plain(m) and m.bias is None for m in maps):
                 kernels = products(pairs.basis, [m.weight for m in maps])
         for block, kernel in zip(self.blocks, kernels, strict=True):
             if self._recompute:
@@ -282,12 +282,6 @@ class Ponita(nn.Module):
         else:
             vector = vector[..., None].expand(-1, -1, self.config.dim)  # no vectors, but of the right shape
         return Prediction(scalar, vector).at(self.config.level, graphs)
-
-
-def _is_plain(m: nn.Module) -> bool:
-    # a matrix and nothing else: no adapter, parametrisation or hook of the user's, which would be passed over
-    return type(m) is nn.Linear and m.bias is None and not (
-        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks)
 
 
 def _mean_by(a: Tensor, index: Tensor, size: int) -> Tensor:

@@ -18,7 +18,7 @@ from scipy.linalg import solve_banded
 from torch import Tensor, nn
 
 from ponita_edu.geometry.invariants import orientation_invariants
-from ponita_edu.nn.kernels import cutoff_window
+from ponita_edu.nn.kernels import cutoff_window, is_plain
 from ponita_edu.nn.ponita import Ponita
 
 SPARE = 12  # lattice points beyond the range; the end of a spline is felt 0.27 times as much at each further point
@@ -142,6 +142,10 @@ def check_tabulates(model: Ponita, longest: float | None, spacing: float, tolera
     if (c.scalars_out, c.vectors_in, c.vectors_out) != (1, 0, 0) or c.level != "graph":
         raise ValueError("tables are for networks of one energy for each graph, but this one has "
                          f"{c.scalars_out} scalars and {c.vectors_out} vectors out for each {c.level}.")
+    for name, m in model.named_modules():
+        if name.split(".")[-1] in ("kernel", "linear_1", "linear_2") and not is_plain(m):
+            raise ValueError(f"tables are for a network's own maps, but {name} is a {type(m).__name__} or has hooks. "
+                             "Merge adapters into the weights first, or use the network itself.")
     longest = c.radius if longest is None else longest
     for name, value in dict(longest=longest, spacing=spacing, tolerance=tolerance).items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):

@@ -139,3 +139,11 @@ def test_a_periodic_cell():
     frozen, error = field_with_tables(field, graphs, spacing=0.02, tolerance=1e-9)
     assert error.force < 1e-4 * float(field.energy_and_forces(graphs)[1].abs().max())
     assert torch.equal(frozen.stress(graphs), field.stress(graphs))  # by the network itself
+
+
+@pytest.mark.parametrize("where", ["conv.spatial.kernel", "conv.fiber.kernel", "linear_1", "linear_2"])
+def test_maps_with_hooks_or_adapters_have_no_tables(where):
+    field = make("bundle")
+    field.network.blocks[1].get_submodule(where).register_forward_hook(lambda module, given, out: 2 * out)
+    with pytest.raises(ValueError, match=rf"own maps, but blocks\.1\.{where} is a Linear or has hooks\. Merge"):
+        FrozenField(field, 12.0)
