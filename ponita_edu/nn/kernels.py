@@ -78,7 +78,7 @@ def kernel_basis(attributes: int, hidden: int, basis: int, degree: int, distinct
 
 
 def is_plain(m: nn.Module) -> bool:
-    """Whether a map is a matrix and nothing else: no adapter, parametrisation or hook, which work by hand passes over."""
+    """Whether a map is a matrix and nothing else; work by hand would pass over adapters, parametrisations and hooks."""
     return type(m) is nn.Linear and not (
         m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks)
 
