@@ -1,6 +1,7 @@
 """The queue of full runs: order, pieces, a cut in the middle, results; and the table that is made from them."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,24 @@ def test_learning_curve_shows_the_log_and_refuses_another(tmp_path):
     log.write_text("step,val_mse\n0,1\n")
     with pytest.raises(ValueError, match="no column val_force_mae"):
         results.learning_curve(log, result)
+
+
+def commits(content) -> list[str]:
+    """All commits that a results file names, wherever they stand."""
+    if isinstance(content, list):
+        return [c for part in content for c in commits(part)]
+    if not isinstance(content, dict):
+        return []
+    named = " ".join(str(v) for k, v in content.items() if k in ("commit", "commits"))
+    return re.findall(r"[^\s,'\[\]]+", named) + [c for v in content.values() for c in commits(v)]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda p: p.stem)
+def test_every_result_comes_from_commits_as_they_are(path):
+    found = commits(json.loads(path.read_text()))
+    assert found and all(re.fullmatch("[0-9a-f]{40}", c) for c in found), found
+
+
+def test_a_changed_tree_behind_a_result_would_be_found():
+    assert commits({"a": [{"commits": ["12-dirty", "34"]}], "commit": "56, 78-dirty"}) == [
+        "56", "78-dirty", "12-dirty", "34"]
