@@ -55,8 +55,8 @@ MOVES = {
     "motion": [Move("MoleculePlayer", "frame", "ArrowRight"),
                Move("MoleculePlayer", "velocities", changes=("picture",)),
                Move("MoleculePlayer", "reset", changes=("picture",))],
-    "denoising": [Move("DiffusionViewer", "step", "End", says="stable atoms: 9 of 9"),
-                  Move("DiffusionViewer", "still", changes=("report",)),
+    "denoising": [Move("DiffusionViewer", "still", changes=("report",)),  # at the end the cloud is as wide either way
+                  Move("DiffusionViewer", "step", "End", says="stable atoms: 9 of 9"),
                   Move("DiffusionViewer", "reset")],
 }
 
