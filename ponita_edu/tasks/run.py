@@ -1,8 +1,6 @@
 """A run from its settings to its table: the run's folder, training, test, picture and result JSON."""
 
 import ctypes
-import hashlib
-import json
 import math
 import os
 import platform
@@ -11,8 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import replace
+from contextlib import contextmanager, nullcontext
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
@@ -22,15 +19,12 @@ import torch
 from torch import nn
 
 from ponita_edu import __version__
-from ponita_edu.paths import expanded
 from ponita_edu.tasks import checkpoint
-from ponita_edu.tasks.config import FREE
 from ponita_edu.tasks.presets import MODULES, PRESETS
-from ponita_edu.tasks.settings import choose, differences, replaced, to_dict
+from ponita_edu.tasks.run_folder import MODEL, RESULT, RUN, make_folder, room_in, run_folder
+from ponita_edu.tasks.settings import choose, replaced, to_dict
 from ponita_edu.tasks.task import Fabric, Task, evaluate
 from ponita_edu.tasks.training import DTYPES, fit, make_fabric, total_steps
-
-RUN, RESULT, MODEL = "run.json", "result.json", "model"
 
 
 def module_of(task: str) -> ModuleType:
@@ -116,7 +110,7 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
         there = [name for name in (RESULT, module.PICTURE, checkpoint.INFO) if (out / name).exists()]
         if there:
             raise ValueError(f"--out {out} holds {there[0]}, which would be lost. Choose another folder.")
-        _make_folder(out)
+        make_folder(out)
     deadline = started + 60 * (max_minutes or math.inf)
     errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)
     rotated, _ = evaluate(task, network, "test", turns_seed=seed, deadline=deadline)
@@ -154,86 +148,6 @@ def load_model(path: Path) -> tuple[str, Any, nn.Module, dict[str, Any]]:
         raise ValueError(f"the checkpoint {folder} does not hold the network of its settings ({error!s:.150}). "
                          "Was it written by another version of ponita_edu?") from None
     return task_name, settings, network, info
-
-
-@contextmanager
-def run_folder(task: str, settings: Any, out: Path) -> Iterator[None]:
-    """The folder of a run for this process alone; made if it is not there, and gone again if nothing came of the run.
-
-    Raises:
-        ValueError: if another process uses it, if it holds another run, one on other data or other files, or if it
-            cannot be written to.
-    """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    _make_folder(out)
-    with _alone_in(out):
-        new = False
-        try:
-            new = _open_run(task, settings, out)
-            yield
-        except BaseException:  # data that cannot be read, for instance: a refused command leaves nothing behind
-            if (made or new) and {p.name for p in out.iterdir()} <= {RUN}:
-                (out / RUN).unlink(missing_ok=True)
-                with suppress(OSError):  # somebody else has put something there
-                    for folder in made:
-                        folder.rmdir()
-            raise
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    # the system's lock on the folder ends with the process, however that ends; Windows has none
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"--out {folder} is in use by another process. Wait for it, or choose another "
-                             "folder.") from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(handle)
-
-
-def _open_run(task: str, settings: Any, out: Path) -> bool:
-    """Begin the run in a folder, or check that the one in it has the same settings and data; whether it is a new run.
-
-    Raises:
-        ValueError: if it holds another run, one on other data, or other files.
-    """
-    checkpoint.tidy(out, RUN, RESULT, MODEL)
-    fixed = replace(settings, train=replace(settings.train, **{k: getattr(type(settings.train)(), k) for k in FREE}))
-    content = {"task": task, "settings": to_dict(fixed)}
-    source = expanded(getattr(settings.data, "source", os.devnull), "data.source")
-    if source.is_file():  # of the user's own, who may exchange it
-        content["data_sha256"] = hashlib.sha256(source.read_bytes()).hexdigest()
-    if (out / RUN).exists():
-        try:
-            before = json.loads((out / RUN).read_text(encoding="utf-8"))
-            same = replaced(fixed, before["settings"])
-            differ = [f"task {before['task']} -> {task}"] if before["task"] != task else differences(same, fixed)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"--out {out} has a {RUN} that cannot be read ({error!s:.150}). "
-                             "Choose another folder.") from None
-        if differ:
-            raise ValueError(f"--out {out} holds a run of other settings ({'; '.join(differ[:4])}). "
-                             "Choose another folder, or delete that one.")
-        if content.get("data_sha256") != before.get("data_sha256", content.get("data_sha256")):
-            raise ValueError(f"data.source {source} is not the file that the run in --out {out} began with. Put that "
-                             "one back, or choose another folder.")
-        return False
-    strange = sorted(p.name for p in out.iterdir())
-    if strange:
-        raise ValueError(f"--out {out} holds other files ({', '.join(strange[:3])}). Choose an empty or a new folder.")
-    checkpoint.write_json(out / RUN, content)
-    return True
 
 
 @contextmanager
@@ -333,27 +247,3 @@ def _finish(out: Path, module: ModuleType, task: Task, network: nn.Module, resul
     with room_in(out):
         checkpoint.write_json(out / RESULT, result)
     return result
-
-
-@contextmanager
-def room_in(out: Path) -> Iterator[None]:
-    """Say where a file could not be written, and what to do.
-
-    Raises:
-        OSError: with that sentence.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"a file could not be written in {out} ({error.strerror}). Make room there; the same command "
-                      "then finishes.") from None
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".probe.tmp"
-        probe.touch()
-        checkpoint.tidy(out, "probe")
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written to ({error.strerror}). Choose another folder.") from None

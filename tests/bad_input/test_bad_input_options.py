@@ -116,8 +116,8 @@ def test_a_model_beyond_the_memory_is_refused_in_a_sentence(error, capsys, tmp_p
 # --- callables whose docstring promises an error
 
 ELSEWHERE = {  # reached through another name, in the file that is named
-    **dict.fromkeys(("pairs_of", "choose", "read_yaml", "evaluate_checkpoint", "run_folder", "sample_to_file",
-                     "check_target"), "the command line: test_bad_input_cli.py and above"),
+    **dict.fromkeys(("pairs_of", "choose", "read_yaml", "evaluate_checkpoint", "run_folder", "make_folder",
+                     "sample_to_file", "check_target"), "the command line: test_bad_input_cli.py and above"),
     **dict.fromkeys(("jobs", "check_cluster", "submit", "remember"), "ponita-edu sweep: tests/unit/test_sweep.py"),
     **dict.fromkeys(("csv_files", "read_csv"), "test_fuzz_readers.py; tests/unit/test_qm9_data.py"),
     "check_whole": "the settings of networks: test_bad_input_network.py",

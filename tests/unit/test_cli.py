@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from ponita_edu import __version__, app, cli, lab
-from ponita_edu.tasks import checkpoint, run
+from ponita_edu.tasks import checkpoint, run, run_folder
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import differences, read_yaml, replaced
 
@@ -336,7 +336,7 @@ def test_a_run_does_not_go_on_with_other_data_of_the_same_name(capsys, tmp_path)
 def test_two_processes_do_not_share_a_folder(capsys, tmp_path):
     out = tmp_path / "a"
     out.mkdir()
-    with run._alone_in(out):
+    with run_folder._alone_in(out):
         status, _, err = call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)
     assert status == 2 and "is in use by another process. Wait for it" in err
     assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)[0] == 0
