@@ -23,7 +23,7 @@ from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.nbody import METRIC, NBodyTask, build
-from ponita_edu.tasks.run import command_line, device_name, facts, keep_memory
+from ponita_edu.tasks.run import how_measured, keep_memory
 from ponita_edu.tasks.task import evaluate
 
 HALF = {"float32": False, "bfloat16": True}
@@ -78,15 +78,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args()
     keep_memory()
-    result = {"about": "see benchmarks/bench_bf16.py", "command": command_line(), "steps": options.steps,
-              "device": device_name(torch.device("cpu")), "threads": torch.get_num_threads(), **one_step()}
+    result = {"about": "see benchmarks/bench_bf16.py", "steps": options.steps, **one_step()}
     for seed in range(3):
         for name, half in HALF.items():
             result[f"{name}_test_mse_seed{seed}"] = trained(seed, half, options.steps)
     for name, value in result.items():
         print(f"{name}: {value}", flush=True)
     if options.out:
-        write_json(options.out, {**result, **facts()})
+        write_json(options.out, {**result, **how_measured()})
 
 
 if __name__ == "__main__":

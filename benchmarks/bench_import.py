@@ -8,7 +8,6 @@ seconds, medians over the repeats. The aim is 1.5 s beyond torch.
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import command_line, facts
+from ponita_edu.tasks.run import how_measured
 
 ROOMS = ("geometry", "data", "nn", "nn.forcefield", "tasks.run", "tasks.training", "analysis.equivariance", "molecules")
 PROGRAMS = {
@@ -55,9 +54,7 @@ def main() -> None:
         print(f"{name:22} {row['processor_s']:.2f} s of a core, {row['wall_s']:.2f} s")
     print(f"beyond torch: {beyond['processor_s']:.2f} s of a core, {beyond['wall_s']:.2f} s")
     if given.out:
-        write_json(given.out, {"programs": rows, "beyond_torch": beyond, "repeats": given.repeats, "device": "cpu",
-                               "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None, "command": command_line(),
-                               **facts()})
+        write_json(given.out, {"programs": rows, "beyond_torch": beyond, "repeats": given.repeats, **how_measured()})
 
 
 if __name__ == "__main__":

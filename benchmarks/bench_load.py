@@ -28,7 +28,7 @@ from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.forcefield import ForceField, molecules
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import command_line, facts, keep_memory
+from ponita_edu.tasks.run import how_measured, keep_memory
 
 BOUND = 0.02
 
@@ -154,8 +154,8 @@ def main() -> int:
     good = (max(rows["sizes"]["energy_off"], rows["sizes"]["forces_off"]) < 1e-12
             and max(rows[part]["growth"] for part in ("widgets", "cycles")) < BOUND < rows["leak"]["growth"])
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_load.py", "command": command_line(), "device": "cpu",
-                                 "threads": torch.get_num_threads(), "bound": BOUND, "good": good, **rows, **facts()})
+        write_json(options.out, {"about": "see benchmarks/bench_load.py", "bound": BOUND, "good": good, **rows,
+                                 **how_measured()})
     print("no growth above 2 %, leak seen, batches agree" if good else "NOT as it should be")
     return int(not good)
 

@@ -38,7 +38,7 @@ from ponita_edu.geometry import Grid, make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import command_line, count, device_name, facts, keep_memory
+from ponita_edu.tasks.run import count, device_name, how_measured, keep_memory
 
 INOUT = {
     "nbody": dict(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, level="node"),
@@ -265,11 +265,12 @@ def main() -> None:
         print(json.dumps(construction()))
         return
     rate, stream, rows = matrix_rate(device), memory_rate(device), []
-    about = {"device": device_name(device), "threads": torch.get_num_threads(), **facts()}
+    before = 0.0
     if options.out and options.out.exists():
-        old = json.loads(options.out.read_text())
-        if all(old[key] == value for key, value in about.items()):
+        old, here = json.loads(options.out.read_text()), how_measured(device_name(device))
+        if all(old[key] == here[key] for key in ("device", "threads", "commit", "versions")):
             rows = [row for row in old["rows"] if row["workload"] not in options.workloads]
+            before = old["minutes"]
     for workload in options.workloads:
         new = measure(workload, tuple(options.methods), options.repeats, device)
         for row in new:
@@ -285,8 +286,9 @@ def main() -> None:
                   f"{rate / 1e9:.0f} GFLOP/s, {row['gbytes']:.2f} GB, peak {row.get('peak_MB', 0):.0f} MB", flush=True)
         rows += new
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_networks.py", "command": command_line(),
-                                 "construction": construction(), "rows": rows, **about})
+        built, how = construction(), how_measured(device_name(device))
+        write_json(options.out, {"about": "see benchmarks/bench_networks.py", "construction": built, "rows": rows,
+                                 **how, "minutes": round(before + how["minutes"], 2)})
         draw(rows, options.out.with_suffix(".png"))
 
 

@@ -17,7 +17,7 @@ from torch.profiler import profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import command_line, device_name, facts, keep_memory
+from ponita_edu.tasks.run import how_measured, keep_memory
 
 KINDS = {
     "matrix products": ("mm", "addmm", "addmm_", "bmm", "baddbmm"),
@@ -67,9 +67,8 @@ def main() -> None:
         ours["ratio_if_only_products"] = theirs["ms"] / ours["products_at_best_rate_ms"]
         print(f"{workload}: at most {ours['ratio_if_only_products']:.2f} times faster than the textbook step")
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_profile.py", "command": command_line(),
-                                 "device": device_name(torch.device("cpu")), "threads": torch.get_num_threads(),
-                                 "matrix_gflops": rate / 1e9, "rows": rows, **facts()})
+        write_json(options.out, {"about": "see benchmarks/bench_profile.py", "matrix_gflops": rate / 1e9, "rows": rows,
+                                 **how_measured()})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.diffusion import Diffusion, Layout
 from ponita_edu.tasks.generation_config import PRESETS
 from ponita_edu.tasks.generation_model import MoleculeModel
-from ponita_edu.tasks.run import command_line, count, device_name, facts
+from ponita_edu.tasks.run import count, device_name, how_measured
 from ponita_edu.tasks.task import stream
 
 # EDM's histogram of numbers of atoms in the training set, from 10 to 25 atoms (99.6 % of it)
@@ -88,8 +88,7 @@ def main() -> None:
             print(f"{method:7} {diffusion:7} {row['steps']:5} steps, {row['evaluations']:5} network evaluations: "
                   f"{row['molecules_per_second']:8.3f} molecules/s", flush=True)
     result = {"preset": given.preset, "molecules": given.molecules, "part": given.part, "rows": rows,
-              "device": device_name(device), "threads": torch.get_num_threads(),
-              "command": command_line(), **facts()}
+              **how_measured(device_name(device))}
     print(json.dumps(result))
     if given.out is not None:
         write_json(Path(given.out), result)

@@ -24,7 +24,7 @@ from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.forcefield import ForceField, molecules
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import command_line, facts, keep_memory
+from ponita_edu.tasks.run import how_measured, keep_memory
 
 CUTOFF, DENSITY = 4.0, 0.1
 NETWORKS = {"small": (dict(hidden=64, basis=128, layers=4, widening=2), "icosahedron"), "paper": ({}, "dodecahedron")}
@@ -83,9 +83,8 @@ def main() -> None:
                                for name in ("seconds", "peak_MB", "beyond_MB")}
             print(f"{network}: slopes of the logarithms against that of atoms: {slopes[network]}")
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_scale.py", "command": command_line(),
-                                 "threads": torch.get_num_threads(),
-                                 "chunk": options.chunk, "slopes": slopes, "rows": rows, **facts()})
+        write_json(options.out, {"about": "see benchmarks/bench_scale.py", "chunk": options.chunk, "slopes": slopes,
+                                 "rows": rows, **how_measured()})
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from ponita_edu.nn.forcefield import ForceField, molecules
 from ponita_edu.nn.frozen import FrozenField, field_with_tables
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.qm9 import pack_for
-from ponita_edu.tasks.run import command_line, count, facts, keep_memory, load_model
+from ponita_edu.tasks.run import count, how_measured, keep_memory, load_model
 from ponita_edu.tasks.settings import to_dict
 
 FRAMES, TIMED, FINE = slice(-10, None), "aspirin_xtb", [0.05, 0.02, 0.01]
@@ -159,8 +159,8 @@ def main() -> None:
         ("positions, shipped for ethanol", ethanol, "ethanol_xtb", frames_of(ethanol, "ethanol_xtb")[1], FINE),
         ("positions, the paper's sizes", positions, TIMED, frames_of(positions, TIMED)[1], FINE))]
     if options.out:
-        write_json(options.out, {"about": "see benchmarks/bench_tables.py", "command": command_line(),
-                                 "threads": torch.get_num_threads(), "training": made_by, "rows": rows, **facts()})
+        write_json(options.out, {"about": "see benchmarks/bench_tables.py", "training": made_by, "rows": rows,
+                                 **how_measured()})
 
 
 if __name__ == "__main__":

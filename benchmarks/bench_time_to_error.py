@@ -32,7 +32,7 @@ from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.nbody import METRIC, NBodyTask, build
 from ponita_edu.tasks.nbody_config import PRESETS, NBodyModel
 from ponita_edu.tasks.parts import Epoch, Objective, make_optimizer
-from ponita_edu.tasks.run import command_line, count, facts, keep_memory
+from ponita_edu.tasks.run import count, how_measured, keep_memory
 from ponita_edu.tasks.settings import replaced
 from ponita_edu.tasks.task import evaluate, stream
 
@@ -180,10 +180,10 @@ def main() -> None:
         print(json.dumps(line))
     if options.out:
         write_json(options.out, {
-            "about": "see benchmarks/bench_time_to_error.py", "command": command_line(), "goal_test_mse": GOAL,
-            "runs_at_once": options.jobs, "threads_each": options.threads, "cap_minutes": options.minutes,
-            "table": lines, "left_out": LEFT_OUT, "search": [{**r, "curve": None} for r in search], "runs": runs,
-            **facts()})
+            "about": "see benchmarks/bench_time_to_error.py", "goal_test_mse": GOAL, "runs_at_once": options.jobs,
+            "threads_each": options.threads, "cap_minutes": options.minutes, "table": lines, "left_out": LEFT_OUT,
+            "search": [{**r, "curve": None} for r in search], "runs": runs,
+            **how_measured()})
         draw(runs, options.out.with_suffix(".png"))
 
 

@@ -338,7 +338,7 @@ def main(argv: list[str] | None = None) -> int:
 
         before = json.loads(given.out.read_text()) if given.out.exists() else {}
         about = "Coverage-guided fuzzing of the readers of files: python tools/fuzz_readers.py READER --out FILE"
-        write_json(given.out, before | {"about": about, given.reader: result | facts()})
+        write_json(given.out, before | {"about": about, given.reader: result | {"device": "cpu"} | facts()})
     return 1 if result["findings"] else 0
 
 

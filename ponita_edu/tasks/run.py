@@ -26,6 +26,8 @@ from ponita_edu.tasks.settings import choose, replaced, to_dict
 from ponita_edu.tasks.task import Fabric, Task, evaluate
 from ponita_edu.tasks.training import DTYPES, fit, make_fabric, total_steps
 
+BEGAN = time.monotonic()  # the program, but for its imports
+
 
 def module_of(task: str) -> ModuleType:
     """The module of a task: ``load``, ``build``, ``baselines``, ``task_on``, ``picture`` and ``PICTURE``, its file."""
@@ -204,6 +206,12 @@ def command_line() -> str:
     module = getattr(sys.modules["__main__"], "__spec__", None)  # of python -m
     program = ["-m", module.name] if module else [os.path.relpath(sys.argv[0], root)]
     return shlex.join(["python", *program, *args])
+
+
+def how_measured(device: str = "cpu") -> dict[str, Any]:
+    """Of a benchmark, for its result file: command, device, threads, minutes since its start, commit and versions."""
+    return {"command": command_line(), "device": device, "threads": torch.get_num_threads(),
+            "minutes": round((time.monotonic() - BEGAN) / 60, 2), **facts()}
 
 
 def count(network: nn.Module) -> int:
