@@ -107,10 +107,7 @@ def has_bar(figure: BaseFigure) -> bool:
 # ------------------------------------------------------------------------------------------------------------ layout
 def _moving_layout(scene) -> dict:
     """What may differ between two states of the same picture."""
-    layout = {"title": {"text": scene.title}}
-    if scene.limit is None:
-        return layout
-    return layout | _ranges(scene)
+    return {"title": {"text": scene.title}} | _ranges(scene)
 
 
 def _by_path(layout: dict, shown: dict, above: str = "") -> dict[str, Any]:

@@ -191,6 +191,17 @@ def test_update_in_place_equals_a_new_figure_and_keeps_the_camera():
     assert not np.array_equal(fresh.data[1].x, scene_with_all().plotly().data[1].x)  # the control: it did move
 
 
+def test_update_fits_a_scene_without_a_limit_as_a_new_figure_would():
+    for scene in (Scene, lambda alt: Scene(alt, dim=2)):
+        near, far = (scene(ALT).points(place * np.eye(3)[:, : scene(ALT).dim]) for place in (1, 5))
+        figure = draw_plotly.widget(near)
+        before, fresh = figure.to_dict()["layout"], far.plotly().to_dict()["layout"]
+        far.plotly(figure)
+        shown = figure.to_dict()["layout"]
+        shown, fresh, before = (a.get("scene", a)["xaxis"]["range"] for a in (shown, fresh, before))
+        assert shown == fresh and shown != before
+
+
 def test_update_is_one_message_with_what_differs_and_arrays_in_one_piece(monkeypatch):
     figure, sent = draw_plotly.widget(scene_with_all()), []
     monkeypatch.setattr(figure, "_send_update_msg", lambda **message: sent.append(message))
