@@ -100,9 +100,9 @@ class Explorer(widgets.VBox):
         try:
             for name, value in values.items():
                 self._controls[name].value = value
-        finally:
+        finally:  # of a value that its control refuses, too: those before it are set
             self._drawing = busy
-        self.redraw()
+            self.redraw()
 
     def reset(self) -> None:
         """All controls as at the start."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from traitlets import TraitError
 
 pytest.importorskip("anywidget", reason="the course extra is not installed")
 
@@ -96,6 +97,13 @@ def test_change_during_a_drawing_is_drawn_last_and_not_nested():
 def test_set_refuses_a_name_that_is_no_control():
     with pytest.raises(ValueError, match="colour, but the controls are place, height"):
         Point().set({"colour": 1})
+
+
+def test_what_was_set_before_a_value_that_is_refused_is_shown():
+    widget = Point()
+    with pytest.raises(TraitError):
+        widget.set({"place": 3, "height": "high"})
+    assert widget.place.value == 3 == widget.pictures[0].data[0].x[0] and "at 3" in widget.report_box.value
 
 
 def test_control_may_not_hide_what_the_base_has():
