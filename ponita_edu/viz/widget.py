@@ -98,8 +98,9 @@ class Explorer(widgets.VBox):
             raise ValueError(f"values names {', '.join(unknown)}, but the controls are {', '.join(self._start)}.")
         busy, self._drawing = self._drawing, True  # hold the drawing back
         try:
-            for name, value in values.items():
-                self._controls[name].value = value
+            for name in self._start:  # in this order, as the options of one may hang on another before it
+                if name in values:
+                    self._controls[name].value = values[name]
         finally:  # of a value that its control refuses, too: those before it are set
             self._drawing = busy
             self.redraw()

@@ -235,6 +235,11 @@ def test_reset_and_a_new_space_forget_motion_and_collision(widget):
     assert same(before, drawn(widget)) and widget.values["space"] == "r3s2"
 
 
+def test_space_and_numbers_can_be_set_in_any_order(widget):
+    widget.set({"numbers": "r2s1_cosine", "space": "r2s1"})
+    assert (widget.space.value, widget.numbers.value) == ("r2s1", "r2s1_cosine")
+
+
 def test_points_of_the_explorer_stay_in_the_picture(widget):
     widget.set({"x": 1.2, "y": 1.2, "z": 1.2})
     for _ in range(5):
