@@ -74,15 +74,23 @@ def permutes(grid: Grid, motion: Float[Tensor, "3 3"]) -> bool:
 def nearest_symmetry(grid: Grid, motion: Float[Tensor, "3 3"]) -> Float[Tensor, "3 3"] | None:
     """The symmetry S of the grid that is nearest to an orthogonal matrix R: the one with the largest tr(SᵀR).
 
-    For a reflection, S is among the products of −1 with the grid's rotations, which are symmetries if the grid is
-    closed under o -> −o; None if it is not.
+    For a reflection, S is a reflection too; None if no reflection maps the grid on itself.
     """
-    own = grid.symmetries()[0]
-    if torch.linalg.det(motion) < 0:
-        if grid.antipodes() is None:
-            return None
-        own = -own
-    return own[torch.einsum("kij,ij->k", own, motion).argmax()]
+    own = reflections(grid) if torch.linalg.det(motion) < 0 else grid.symmetries()[0]
+    return own[torch.einsum("kij,ij->k", own, motion).argmax()] if len(own) else None
+
+
+@lru_cache(maxsize=256)
+def reflections(grid: Grid) -> Float[Tensor, "k 3 3"]:
+    """All orthogonal matrices of determinant −1 that map the grid on itself, weights included; there may be none.
+
+    Such a matrix is −Q with a rotation Q that swaps the grid and its antipodes, so Q is among the symmetries of both
+    together. A tetrahedron has 12 although it does not hold its own antipodes.
+    """
+    new = torch.cdist(-grid.points, grid.points, compute_mode="donot_use_mm_for_euclid_dist").amin(1) > 1e-9
+    both = Grid.from_points(torch.cat((grid.points, -grid.points[new])))
+    found = -both.symmetries()[0]
+    return found[[permutes(grid, matrix) for matrix in found]]
 
 
 def claim(network: MoleculeNetwork, motion: Float[Tensor, "3 3"], move_grid: bool) -> tuple[str, str]:

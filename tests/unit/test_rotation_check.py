@@ -21,7 +21,7 @@ from ponita_edu.analysis.molecule_networks import (
     trained,
     untrained,
 )
-from ponita_edu.analysis.rotation_check import MoleculeNetwork, claim, nearest_symmetry, permutes
+from ponita_edu.analysis.rotation_check import MoleculeNetwork, claim, nearest_symmetry, permutes, reflections
 from ponita_edu.geometry import make_grid, random_rotations
 from ponita_edu.molecules import Molecule, aspirin, ethanol
 from ponita_edu.viz import rotation_check
@@ -79,6 +79,19 @@ def test_nearest_symmetry_is_a_symmetry_and_the_nearest():
         assert torch.equal(nearest_symmetry(GRID, -own[k] @ small), -own[k])
     assert nearest_symmetry(make_grid("fibonacci", 9), motion(40, 0, True)) is None
     assert permutes(GRID, own[5]) and not permutes(GRID, own[5] @ small)
+
+
+@pytest.mark.parametrize("name, n, count", [("tetrahedron", 4, 12), ("repulsion", 5, 6), ("cube", 8, 24),
+                                            ("fibonacci", 9, 0)])
+def test_reflections_are_found_whether_or_not_the_grid_holds_its_antipodes(name, n, count):
+    grid = make_grid(name, n)
+    found = reflections(grid)
+    assert len(found) == count and all(permutes(grid, m) and torch.linalg.det(m) < 0 for m in found)
+    wanted = motion(40, 0, True)
+    nearest = nearest_symmetry(grid, wanted)
+    assert (nearest is None) == (count == 0)
+    if count:
+        assert torch.equal(nearest, min(found, key=lambda m: float((m - wanted).norm())))
 
 
 def test_grid_with_unequal_weights_is_permuted_only_with_its_weights():
