@@ -1,5 +1,6 @@
 """Power laws fitted to measured errors, with the uncertainty of their slopes (notebook 07)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -49,12 +50,15 @@ def fit_law(label: str, x: Sequence[Real], errors: Sequence[Sequence[Real]]) -> 
         errors: [x, networks], positive.
 
     Raises:
-        ValueError: on fewer than three values of x, or errors that are not positive or do not fit x.
+        ValueError: on fewer than three values of x, one that is not positive, or errors that are not or do not fit x.
     """
     y = np.asarray(errors, dtype=np.float64)
     if y.ndim != 2 or y.shape[1] == 0 or len(y) != len(x) or len(set(x)) < 3:
         raise ValueError(f"errors must be [x, networks] with at least 3 different x, but have shape {list(y.shape)} "
                          f"for {len(x)} values of x. Measure at more values.")
+    if not all(0 < value < math.inf for value in x):
+        raise ValueError(f"x must be positive and finite, but is {list(x)}: a law in log x has no place for others. "
+                         "Leave them out.")
     if not ((y > 0) & np.isfinite(y)).all():
         raise ValueError("errors must be positive and finite: a law of errors that are 0 has no slope.")
     log_x = np.log(np.asarray(x, dtype=np.float64))

@@ -64,6 +64,12 @@ def test_fit_refuses(x, errors):
         fit_law("", x, errors)
 
 
+@pytest.mark.parametrize("x", [(0, 1, 2), (-1, 1, 2), (1, 2, np.inf)])
+def test_fit_refuses_places_without_a_logarithm(x):
+    with pytest.raises(ValueError, match="x must be positive and finite"):
+        fit_law("", x, [[1.0], [2.0], [3.0]])
+
+
 def test_laws_are_drawn_with_their_medians_fits_and_slopes():
     plot_laws = pytest.importorskip("ponita_edu.viz.laws", reason="the course extra is not installed").plot_laws
     law = fit_law("spiral", (1, 10, 100), [[1.0, 2.0, 3.0], [0.1, 0.2, 0.3], [0.01, 0.02, 0.03]])
