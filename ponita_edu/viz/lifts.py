@@ -36,8 +36,8 @@ class Lifted:
 
     @property
     def error(self) -> float:
-        """|read - v| / |v| over all channels together."""
-        return float((self.read - self.vectors).norm() / self.vectors.norm())
+        """|read - v| / |v| over all channels together; the absolute one if all vectors are 0."""
+        return float((self.read - self.vectors).norm() / (self.vectors.norm() or 1.0))
 
 
 def lift_and_read(vectors: Float[Tensor, "channels 3"], grid: Grid, leak: Real = 0.0, factor: bool = True,
@@ -62,7 +62,7 @@ def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
     was read out as an arrow. The arrow ends in its bubble if the vector came back.
     """
     vectors, read = as_array(lifted.vectors), as_array(lifted.read)
-    reach = float(np.linalg.norm(vectors[channel])) + abs(lifted.leak)  # the largest value of the signal
+    reach = float(np.linalg.norm(vectors[channel])) + abs(lifted.leak) or 1.0  # the largest value of the signal
     vertices, triangles = unit_sphere(3)
     values = vertices @ vectors[channel] + lifted.leak
     size = f"{len(lifted.grid)} points ({lifted.grid.name})"

@@ -112,6 +112,14 @@ def test_a_vector_that_vanished_stands_nowhere_and_harms_nothing():
     assert np.allclose(item(lift_scene(lifted), Arrows).vector, 0) and lifted.error == 1
 
 
+def test_a_vector_of_length_zero_is_lifted_to_the_colour_of_zero_and_comes_back():
+    lifted = lift_and_read(torch.zeros(1, 3, dtype=torch.float64), SPIRAL)
+    scene = lift_scene(lifted)
+    assert lifted.error == 0 and "misses the original by 0.0 percent" in scene.alt
+    assert np.allclose(item(scene, Mesh).values, 0) and item(scene, Mesh).limits == (-1, 1)
+    assert 0.1 < lift_and_read(lifted.vectors, SPIRAL, leak=2.0).error < 1  # of a leak, the absolute error
+
+
 def test_alt_text_names_grid_and_error():
     lifted = lift_and_read(V, SPIRAL, leak=2.0)
     assert "12 points (fibonacci)" in lift_scene(lifted).alt
