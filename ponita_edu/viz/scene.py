@@ -107,14 +107,16 @@ class Scene:
         if self.dim != 3:
             raise ValueError("mesh needs a scene of dim 3, but this one has dim 2. Use lines or points.")
         vertices, triangles = self._rows("vertices", vertices), as_array(triangles).astype(np.int32)
-        if triangles.ndim != 2 or triangles.shape[1] != 3 or (triangles.size and triangles.max() >= len(vertices)):
-            raise ValueError(f"triangles must be rows of 3 indices below {len(vertices)}, but have shape "
-                             f"{triangles.shape} and reach {triangles.max() if triangles.size else '-'}.")
+        low, high = (triangles.min(), triangles.max()) if triangles.size else (0, -1)
+        if triangles.ndim != 2 or triangles.shape[1] != 3 or low < 0 or high >= len(vertices):
+            raise ValueError(f"triangles must be rows of 3 indices below {len(vertices)} and not below 0, but have "
+                             f"shape {triangles.shape} and reach from {low} to {high}.")
         if values is not None:
             values = as_array(values).astype(np.float32)
             if values.shape not in ((len(vertices),), (len(triangles),)):
                 raise ValueError(f"values must be one per vertex ({len(vertices)}) or per triangle ({len(triangles)}), "
                                  f"but have shape {values.shape}.")
+            values = _finite("values", values)
         limits = _limits(values, limits, symmetric=scale == "diverging")
         return self._add(Mesh(vertices, triangles, colour, _texts("vertex_colours", vertex_colours, len(vertices)),
                               values, limits, scale, label, opacity, name))
@@ -131,6 +133,9 @@ class Scene:
         if x.ndim != 1 or y.ndim != 1 or values.shape != (len(y), len(x)) or not np.isfinite(values).any():
             raise ValueError(f"values must have one row per y and one column per x and not be NaN everywhere, but x, y "
                              f"and values have shapes {x.shape}, {y.shape} and {values.shape}.")
+        if min(len(x), len(y)) < 2:
+            raise ValueError("x and y must hold at least 2 places each, whose distance is the size of a cell, but hold "
+                             f"{len(x)} and {len(y)}. Repeat the values at a second place.")
         limits = _limits(values[np.isfinite(values)], limits, symmetric=scale == "diverging")
         return self._add(Field(x, y, values, limits, scale, label))
 
