@@ -79,10 +79,10 @@ class Turned:
 
     @property
     def vector_error(self) -> float | None:
-        """|v(R x) - R v(x)| / |v(x)|."""
+        """|v(R x) - R v(x)| / |v(x)|; the absolute one if all vectors are 0."""
         if self.vectors is None:
             return None
-        return float((self.vectors - self.expected).norm() / self.expected.norm())
+        return float((self.vectors - self.expected).norm() / (self.expected.norm() or 1.0))
 
 
 def turn(network: Network, positions: Float[Tensor, "atoms 3"], rotation: Float[Tensor, "3 3"],
