@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Mapping
+from itertools import cycle
 from numbers import Real
 
 import ipywidgets as widgets
@@ -12,7 +13,7 @@ from ponita_edu.viz import theme
 from ponita_edu.viz.scene import Rows, Scene, as_array
 from ponita_edu.viz.widget import Explorer, choice, slider
 
-PREDICTED = (theme.PURPLE, theme.GREEN, theme.ORANGE, theme.SKY)  # first, second, ... prediction
+PREDICTED = (theme.PURPLE, theme.GREEN, theme.ORANGE, theme.SKY)  # first, second, ... prediction, then again
 
 
 def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping[str, Rows] | None = None,
@@ -53,7 +54,7 @@ def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping
             scene.balls(true[frame, mine], 0.05 * limit, colour, hover=[f"particle {k}, charge {sign}" for k in mine],
                         name=f"charge {sign}")
     scene.lines([_way(true[first : frame + 1, k]) for k in range(len(charges))], colours, width=4)
-    for (name, p), colour in zip(predictions.items(), PREDICTED, strict=False):
+    for (name, p), colour in zip(predictions.items(), cycle(PREDICTED), strict=False):
         places = _at(p, frame)
         scene.points(places, colour, size=10, name=name)
         scene.lines([np.stack(pair) for pair in zip(places, _goal(true, p, frame), strict=True)], colour, width=2)
@@ -111,7 +112,7 @@ class TrajectoryViewer(Explorer):
 def _reach(true: np.ndarray, predictions: Mapping[str, np.ndarray]) -> float:
     """Half the width of a picture that shows all of it, however it is turned."""
     every = np.concatenate([p.reshape(-1, 3) for p in (true, *predictions.values())])
-    return 1.08 * float(np.linalg.norm(every - true.reshape(-1, 3).mean(0), axis=1).max())
+    return 1.08 * float(np.linalg.norm(every - true.reshape(-1, 3).mean(0), axis=1).max()) or 1.0
 
 
 def _at(p: Float[np.ndarray, "..."], frame: int) -> Float[np.ndarray, "particles 3"]:
@@ -133,7 +134,7 @@ def _check(true: np.ndarray, charges: np.ndarray, frame: int, predictions: Mappi
     if charges.size != true.shape[1]:
         raise ValueError(f"charges must hold one number for each of the {true.shape[1]} particles, but holds "
                          f"{charges.size}.")
-    if not -len(true) <= frame < len(true):
+    if not 0 <= frame < len(true):
         raise ValueError(f"frame must be from 0 to {len(true) - 1}, but is {frame}.")
     for name, p in predictions.items():
         if p.shape not in (true.shape, true.shape[1:]):

@@ -159,10 +159,21 @@ def test_prediction_is_joined_to_the_moment_that_it_is_for():
     assert f"{np.sqrt(3) * 0.1:.2f} from the true place" in scene.alt
 
 
+def test_every_prediction_is_drawn_however_many_there_are():
+    names = [f"network {k}" for k in range(6)]
+    scene = trajectory_scene(TRUE, CHARGES, 2, {name: TRUE[0] for name in names})
+    assert [item.name for item in items(scene, Points)] == names
+
+
+def test_a_particle_alone_at_rest_has_a_picture():
+    assert trajectory_scene(TRUE[:1, :1], CHARGES[:1], 0).limit == 1
+
+
 @pytest.mark.parametrize("arguments, match", [
     ((TRUE[0], CHARGES, 0), "true must have shape"),
     ((TRUE, CHARGES[:2], 0), "charges must hold one number for each of the 3"),
     ((TRUE, CHARGES, 7), "frame must be from 0 to 6"),
+    ((TRUE, CHARGES, -1), "frame must be from 0 to 6"),
     ((TRUE, CHARGES, 0, {"net": TRUE[:2]}), r"predictions\['net'\] must have shape"),
 ])
 def test_trajectory_scene_refuses(arguments, match):
@@ -245,6 +256,13 @@ def test_molecule_widget_turns_and_reports():
     widget.network.value = "bad"
     assert "(rounding)" not in widget.report() and widget.error_box.value == ""
     assert "outside their bubbles" in widget.scene().alt
+
+
+def test_arrows_of_length_zero_have_an_error_that_can_be_told():
+    widget = TurnMolecule(ethanol(), {"still": lambda p, _: (1.0, 0 * p)})
+    widget.angle.value = 90
+    assert widget.turned().vector_error == 0 and "nan" not in widget.report()
+    assert "Arrows end in their bubbles" in widget.scene().alt
 
 
 def test_molecule_scene_refuses():
