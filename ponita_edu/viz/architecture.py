@@ -21,26 +21,30 @@ def plot_architecture(model: Ponita, graphs: Graphs) -> Figure:
     Upper row: features, from input to output. Lower row: the kernels, made once for all blocks.
 
     Raises:
-        ValueError: if the network is not a separable one on the bundle.
+        ValueError: if the network is not a separable one on the bundle, or band-limited, which has other blocks.
     """
     c = model.config
     if c.space != "bundle" or c.conv != "separable":
         raise ValueError(f"model must have space 'bundle' and conv 'separable', but has {c.space!r} and {c.conv!r}.")
+    if c.band_limit is not None:
+        raise ValueError(f"model must have no band_limit, but has {c.band_limit}: its blocks have products instead of "
+                         "the norm and MLP that are drawn. Take PonitaConfig(..., band_limit=None).")
     rows = {row.name: row for row in cost_table(model, graphs)}
     figure = Figure(figsize=(12.0, 4.1), dpi=theme.DPI, layout="constrained")
     ax = figure.subplots()
     ax.set(xlim=(-0.7, 15.1), ylim=(-0.25, 3.75))
     ax.set_axis_off()
     shape = {name: row.shape for name, row in rows.items()}
-    nodes, out = shape["to scalars and vectors"]
+    rows_out, out = shape["to scalars and vectors"]  # a row for each node, or for each graph
+    nodes, read = graphs.num_nodes, "readouts,\ntheir mean" if len(model.readouts) > 1 else "readout"
 
     ax.add_patch(FancyBboxPatch((5.1, 1.6), 5.8, 1.9, boxstyle="round,pad=0.02", facecolor="none",
                                 edgecolor=theme.GREY, linestyle="--"))
     ax.text(5.2, 3.28, f"block, {c.layers} times", fontsize=10, color=theme.GREY, style="italic")
     _box(ax, 0, _TOP, f"x {_say((nodes, c.scalars_in))}\nv {_say((nodes, c.vectors_in, c.dim))}", theme.LIGHT)
     for x, words in ((1.65, "lifting\nx, v·o"), (3.15, "embedding\n$W$"), (5.95, "spatial\nconvolution"),
-                     (7.6, "fiber\nconvolution"), (8.9, "norm"), (9.85, "MLP"), (12.75, "readouts,\ntheir mean"),
-                     (14.5, f"{_outputs(c.scalars_out, c.vectors_out)}\n{_say((nodes, out))}")):
+                     (7.6, "fiber\nconvolution"), (8.9, "norm"), (9.85, "MLP"), (12.75, read),
+                     (14.5, f"{_outputs(c.scalars_out, c.vectors_out)}\n{_say((rows_out, out))}")):
         _box(ax, x, _TOP, words, theme.SKY)
     _box(ax, 0, _BELOW, f"pos {_say((nodes, c.dim))}\ngrid {_say((len(model.grid), c.dim))}", theme.LIGHT)
     pair, turn = shape["kernel basis"], shape["fiber kernel basis"]

@@ -7,7 +7,7 @@ import torch
 pytest.importorskip("anywidget", reason="the course extra is not installed")
 
 from ponita_edu.analysis.cost import cost_table
-from ponita_edu.data.graphs import Graphs
+from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import make_grid, random_rotations
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.viz.architecture import architecture_alt, plot_architecture
@@ -136,6 +136,17 @@ def test_diagram_has_the_shapes_of_this_batch():
     assert not any("[4, 12, 4]" in w for w in words)
     with pytest.raises(ValueError, match="separable"):
         plot_architecture(Ponita(PonitaConfig(**SIZE, space="edges")), GRAPH)
+
+
+def test_diagram_of_a_network_for_graphs_has_nodes_in_and_graphs_out():
+    pair = collate([GRAPH._replace(y_vec={})] * 2)
+    config = PonitaConfig(**SIZE, scalars_out=1, vectors_out=1, level="graph", readout="last")
+    words = [text.get_text() for text in plot_architecture(Ponita(config, seed=0).double(), pair).axes[0].texts]
+    for shape in ("x [8, 1]\nv [8, 1, 3]", "pos [8, 3]", "1 scalar\n1 vector\n[2, 4]"):
+        assert any(shape in w for w in words), shape
+    assert "readout" in words and not any("mean" in w for w in words)  # one, of the last block
+    with pytest.raises(ValueError, match="no band_limit, but has 2"):
+        plot_architecture(Ponita(PonitaConfig(**SIZE, scalars_out=1, band_limit=2)), GRAPH)
 
 
 # ------------------------------------------------------------------------------------------------------------- widget
