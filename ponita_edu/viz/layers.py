@@ -93,12 +93,14 @@ def fine_grid() -> Grid:
 def degree_shares(signal: Float[Tensor, "*nodes M channels"], grid: Grid) -> Float[Tensor, "3"]:
     """Which part of the mean square over the sphere is of degree 0, of degree 1, and of higher degrees.
 
-    The parts of degree 0 and 1 are the least squares fit of c + b.o; all nodes and channels together.
+    The parts of degree 0 and 1 are the least squares fit of c + b.o; all nodes and channels together. A function that
+    is 0 everywhere has no parts: all three are 0.
     """
     f = signal.double().movedim(-2, -1).reshape(-1, len(grid))
     left = [(grid.weights * (f - _fit(f, grid, degree)).square()).sum() for degree in (0, 1)]
     total = (grid.weights * f.square()).sum()
-    return torch.stack((total - left[0], left[0] - left[1], left[1])) / total
+    parts = torch.stack((total - left[0], left[0] - left[1], left[1])).clamp(min=0)  # no -0.0 % of rounding
+    return parts / (total or 1.0)
 
 
 def _fit(f: Float[Tensor, "rows M"], grid: Grid, degree: int) -> Float[Tensor, "rows M"]:
@@ -202,9 +204,12 @@ class LayerExplorer(Explorer):
         return list(self.state().own)[round(self.step.value)]
 
     def off(self) -> float:
-        """How far the predicted vectors, turned back, are from those for the input at rest, relative to their size."""
+        """How far the predicted vectors, turned back, are from those for the input at rest, relative to their size.
+
+        Of vectors that are all 0, as for a particle alone at rest, it is the absolute error.
+        """
         was, now = self._layers(0.0).vector, self.state().vector
-        return float((now @ _turn(self.turn.value).to(now) - was).norm() / was.norm())
+        return float((now @ _turn(self.turn.value).to(now) - was).norm() / (was.norm() or 1.0))
 
     def scene(self) -> Scene:
         return layer_scene(self.state(), self.name(), round(self.particle.value), round(self.channel.value),

@@ -191,6 +191,13 @@ def test_turning_by_a_full_circle_changes_nothing_and_by_less_something(widget):
     assert widget.off() == 0
 
 
+def test_a_particle_alone_at_rest_without_charge_has_numbers_that_can_be_told():
+    widget = LayerExplorer(MODEL, Graphs(POS[:1], 0 * CHARGES[:1], vec=0 * VEC[:1]))
+    widget.turn.value = 30
+    assert widget.off() == 0 and widget.state().own["embedding"].abs().max() == 0
+    assert "nan" not in widget.report() + widget.scene().alt and "-0.0" not in widget.report()
+
+
 def test_prediction_is_exact_for_a_turn_that_the_grid_does_not_notice(monkeypatch):
     symmetry = MODEL.grid.symmetries()[0][7]
     widget = LayerExplorer(MODEL, GRAPH)  # one of its own: functions are kept by angle
