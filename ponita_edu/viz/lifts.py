@@ -73,12 +73,16 @@ def lift_scene(lifted: Lifted, channel: int = 0, title: str = "") -> Scene:
     samples = as_array(lifted.signal)[:, channel]
     colours = [to_hex(c) for c in theme.scale_colours(samples, (-reach, reach))]
     scene.points(1.02 * lifted.grid.points, theme.BLACK, 12, name="samples")  # a rim, so that pale discs are seen
-    scene.points(1.04 * lifted.grid.points, colours, 8, hover=[f"f(o) = {f:.3f}" for f in samples])
+    scene.points(1.04 * lifted.grid.points, colours, 8, hover=[f"f(o) = {_rounded(f)}" for f in samples])
     feet, tips = on_sphere(vectors)
     scene.lines(list(np.stack((feet, tips), axis=1)), theme.RECEIVER, 5, name="went in")
     scene.balls(tips, 0.09, theme.RECEIVER, opacity=0.45)
     feet, tips = on_sphere(read)
     return scene.arrows(feet, tips - feet, theme.SENDER, 7, "came back")
+
+
+def _rounded(value: Real | Tensor) -> str:
+    return f"{round(float(value), 3) + 0.0:.3f}"  # no −0.000
 
 
 def on_sphere(vectors: Float[np.ndarray, "n 3"]) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
@@ -136,8 +140,8 @@ class LiftExplorer(Explorer):
         lifted, k = self.lifted(), self.coloured()
         went, came = lifted.vectors[k], lifted.read[k]
         error = "0 (rounding)" if lifted.error < 1e-12 else f"{100 * lifted.error:.3g} %"
-        cell = "<td style='text-align:right;padding:0 5px'>{:.3f}</td>"
-        rows = "".join(f"<tr><td>{name}</td>{''.join(map(cell.format, (*v.tolist(), float(v.norm()))))}</tr>"
+        cell = "<td style='text-align:right;padding:0 5px'>{}</td>"
+        rows = "".join(f"<tr><td>{name}</td>{''.join(cell.format(_rounded(x)) for x in (*v, v.norm()))}</tr>"
                        for name, v in (("went in", went), ("came back", came)))
         head = "".join(f"<th scope='col'>{name}</th>" for name in ("x", "y", "z", "length"))
         which = "" if len(lifted.vectors) == 1 else f"vector {k + 1} of {len(lifted.vectors)}"

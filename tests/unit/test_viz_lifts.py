@@ -171,6 +171,13 @@ def test_report_gives_the_chosen_vector_and_the_error(widget):
     assert "0 (rounding)" in widget.report()
 
 
+def test_no_number_is_minus_zero(widget):
+    widget.set({"azimuth": 360, "height": 90, "family": "octahedron", "leak": 3, "centred": True})
+    hover = [word for i in widget.scene().items for word in getattr(i, "hover", None) or []]
+    assert float(widget.vectors()[0, 1]) < 0  # by rounding: it would be shown as −0.000
+    assert len(hover) == 6 and "-0.000" not in widget.report() + " ".join(hover)
+
+
 def test_vector_points_where_the_sliders_say(widget):
     widget.set({"azimuth": 90, "height": 0})
     assert torch.allclose(widget.vectors(), torch.tensor([[0.0, 1, 0]], dtype=torch.float64), atol=1e-15)
