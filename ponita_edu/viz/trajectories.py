@@ -70,8 +70,9 @@ class TrajectoryViewer(Explorer):
     """
 
     explanation = ("Balls are the particles at the chosen time, solid lines the way they came; the colour is the sign "
-                   "of the charge: orange +, blue −. Discs are predictions of the last frame, joined to the true "
-                   "places by thin lines: the longer the line, the larger the error. Drag the picture to turn it.")
+                   "of the charge: orange +, blue −. Discs are predictions, of the last frame, or of the chosen one "
+                   "where dashed lines lead to them; thin lines join them to the true places of that time: the longer "
+                   "the line, the larger the error. Drag the picture to turn it.")
 
     def __init__(self, true: Rows, charges: Rows, predictions: Mapping[str, Rows] | None = None, times: Rows = None):
         self._data = as_array(true), as_array(charges), dict(predictions or {})
