@@ -95,8 +95,8 @@ def equivariance_error(
             set to eval mode and cast to ``dtype``; anything else is called as it is.
         graphs: the batch, cast to ``dtype`` too.
         motions: a ``Motion`` (one, or a batch of k), rotations [k, dim, dim], or a name: ``SO`` rotations, ``SE``
-            rotations and translations, ``E`` reflections as well (every second one), each ``count`` random ones
-            from ``seed``; ``grid`` all rotations that permute the model's own grid.
+            rotations and translations, ``E`` reflections as well (every second one, and a single one), each ``count``
+            random ones from ``seed``; ``grid`` all rotations that permute the model's own grid.
         move_grid: turn the model's grid by the same R (and put it back afterwards).
         outputs: what the outputs are, ``invariant``, ``vector`` or ``point``: one word for all, or a dict by name.
             Not needed for a ``Prediction``.
@@ -219,7 +219,7 @@ def _as_motions(motions: Any, dim: int, carriers: Sequence[Any], count: int, see
         drawn = Motion.random(count, dim, seed, translation_scale=0.0 if motions == "SO" else 1.0)
         if motions == "E":
             mirror = torch.ones(count, dim, dtype=torch.float64)
-            mirror[1::2, 0] = -1.0
+            mirror[min(1, count - 1)::2, 0] = -1.0  # a single motion is a reflection, or the claim would be that of SE
             drawn = Motion(drawn.rotation * mirror[:, None], drawn.translation)
         return drawn, f"{count} random motions of {motions}({dim}), seed {seed}"
     if isinstance(motions, Tensor):

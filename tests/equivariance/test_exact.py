@@ -240,6 +240,16 @@ def test_a_plain_function_with_forces_is_checked_in_one_line():
     assert {name: o.kind for name, o in report.outputs.items()} == KINDS
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_claim_about_reflections_is_tested_by_a_reflection_however_few_motions_there_are(count):
+    def handed(graphs):
+        return torch.linalg.det(graphs.pos[:3] - graphs.pos[3:6])[None]
+
+    assert_equivariant(handed, batch(), "SE", tol=TOL, outputs="invariant", count=count)
+    with pytest.raises(EquivarianceError, match="not equivariant"):
+        assert_equivariant(handed, batch(), "E", tol=TOL, outputs="invariant", count=count)
+
+
 @pytest.mark.parametrize("wrong", [{"forces": "invariant"}, {"where": "vector"}, {"forces": "point"}], ids=str)
 def test_a_wrong_claim_about_an_output_is_found(wrong):
     with pytest.raises(EquivarianceError, match=next(iter(wrong))):
