@@ -70,7 +70,7 @@ def plot_forces(
     left, right = figure.subplots(1, 2)
     error = 1000 * (predicted - truth)
     edge = max(float(np.percentile(np.abs(error), 99)), 1e-9)
-    limit = float(np.abs(truth).max()) * 1.05
+    limit = 1.05 * float(np.abs((truth, predicted)).max()) or 1.0  # a bad prediction must be seen, too
     left.plot([-limit, limit], [-limit, limit], color=theme.GREY, lw=0.8)
     for z, colour, mark in zip(sorted(set(numbers.tolist())), itertools.cycle(theme.PALETTE), itertools.cycle("os^Dv"),
                                strict=False):

@@ -7,7 +7,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("ipywidgets")
 
 from ponita_edu.viz import theme
-from ponita_edu.viz.plots import plot_parity, plot_trajectories
+from ponita_edu.viz.plots import plot_forces, plot_parity, plot_trajectories
 
 RNG = np.random.default_rng(0)
 TRUTH, PREDICTED = RNG.normal(size=(2, 7, 5, 3)), RNG.normal(size=(2, 5, 3))
@@ -31,3 +31,12 @@ def test_plot_parity_draws_the_points_and_their_mean_error():
     axes = plot_parity(truth, predicted, "gap", "eV").axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), np.stack((truth, predicted), axis=1))
     assert axes.get_title() == "mean absolute error 0.5 eV" and "gap (eV)" in axes.get_xlabel()
+
+
+@pytest.mark.parametrize("times", [0.0, 1.0, 5.0])
+def test_plot_forces_shows_every_force_however_wrong(times):
+    truth, numbers = RNG.normal(size=(6, 3)), np.array([6, 6, 8, 1, 1, 1])
+    left, right = plot_forces(truth, times * truth, numbers).axes
+    shown = np.concatenate([line.get_xydata() for line in left.lines[1:]])
+    assert len(shown) == 18 and (np.abs(shown) < left.get_ylim()[1]).all() and left.get_xlim() == left.get_ylim()
+    assert right.get_title() == f"MAE {1000 * np.abs((times - 1) * truth).mean():.1f} meV/Å"
