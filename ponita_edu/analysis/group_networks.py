@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ponita_edu.analysis.other_groups import Recipe, acted, counts, judge, recipes
 from ponita_edu.nn.seeds import seeded
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import facts
+from ponita_edu.tasks.run import command_line, facts
 
 POINTS = 4  # of a set
 MOVED = 1.0  # width of the parameters of the group elements that move the test sets
@@ -187,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
               f"{net['change']['median']:.0e} (coordinates: {control['error']['median']:.4f}, "
               f"{control['error_moved']['median']:.3g})")
     if given.out:
-        write_json(given.out, {"command": "python -m ponita_edu.analysis.group_networks", "rows": rows,
+        write_json(given.out, {"command": command_line(), "rows": rows,
                                "seeds": given.seeds, "minutes": round((time.monotonic() - began) / 60, 2),
                                "device": "cpu", "threads": torch.get_num_threads(), **facts()})
 

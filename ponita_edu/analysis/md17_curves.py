@@ -21,7 +21,7 @@ from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.config import TrainConfig
 from ponita_edu.tasks.md17 import Md17Task, build
 from ponita_edu.tasks.md17_config import Md17Data, Md17Model, Md17Protocol, Md17Settings
-from ponita_edu.tasks.run import count, facts, keep_memory
+from ponita_edu.tasks.run import command_line, count, facts, keep_memory
 from ponita_edu.tasks.task import evaluate
 
 NETWORKS = ("PONITA", "PNITA", "EGNN", "EGNN, gain 1", "steerable")
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                   flush=True)
     result = {"rows": rows, "seconds": given.seconds, "seed": 0, "data": "ethanol_xtb", "test_frames": TEST,
               "batch_size": 5, "rates": RATES, "minutes": round((time.monotonic() - began) / 60, 2), "device": "cpu",
-              "threads": 1, "command": "python -m ponita_edu.analysis.md17_curves", **facts()}
+              "threads": 1, "command": command_line(), **facts()}
     if given.out:
         write_json(Path(given.out), result)
     return result

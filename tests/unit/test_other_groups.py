@@ -1,9 +1,12 @@
 """The recipe for other groups: counting, completeness, targets that are invariant, networks that are."""
 
+import json
+import sys
+
 import pytest
 import torch
 
-from ponita_edu.analysis import group_networks, other_groups
+from ponita_edu.analysis import group_networks, md17_curves, other_groups
 from ponita_edu.analysis.other_groups import acted, align, counts, judge, recipes
 
 RECIPES = recipes()
@@ -63,3 +66,14 @@ def test_training_helps_where_the_data_have_been_moved():
     assert found["change"] < 1e-11 < 1e-2 < control["change"]
     assert found["error_moved"] < 0.5 and abs(found["error_moved"] - found["error"]) < 1e-9
     assert control["error_moved"] > 2 * found["error_moved"]
+
+
+@pytest.mark.parametrize(("module", "option"), [(group_networks, ["--seeds", "5"]),
+                                                (md17_curves, ["--seconds", "1.5"])])
+def test_result_names_the_command_with_the_options_that_made_it(tmp_path, monkeypatch, module, option):
+    monkeypatch.setattr(group_networks, "table", lambda seeds: [])
+    monkeypatch.setattr(md17_curves, "NETWORKS", ())
+    arguments = [*option, "--out", str(tmp_path / "found.json")]
+    monkeypatch.setattr(sys, "argv", ["the module", *arguments])
+    module.main(arguments)
+    assert json.loads((tmp_path / "found.json").read_text())["command"].endswith(" ".join(option))
