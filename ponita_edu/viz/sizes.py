@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ponita_edu.viz import theme
 
@@ -47,6 +48,9 @@ def plot_sizes(rows: Sequence[Mapping[str, Any]], largest_trained: Mapping[str, 
                 ax.set_ylabel(words)
         axes[0, column].set_title(family)
         axes[1, column].set_xlabel("atoms")
+        axes[1, column].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[1, column].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes[1, column].xaxis.set_minor_formatter(NullFormatter())  # 6 × 10¹, 7 × 10¹, ... would lie on each other
     figure.legend(*axes[0, 0].get_legend_handles_labels(), fontsize=8, loc="outside lower center", ncols=len(arms))
     if title:
         figure.suptitle(title)

@@ -1,6 +1,7 @@
 """Systems that grow: the frames, exact claims of cutoff networks with controls, errors by size, the picture."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -126,3 +127,15 @@ def test_picture_has_a_column_for_each_family_and_a_mean_over_seeds():
     assert np.allclose(means[0].get_ydata(), 2) and list(means[0].get_xdata()) == [3, 30]
     with pytest.raises(ValueError, match="at least one row"):
         plot_sizes([])
+
+    narrow = row("a", 0, 1.0)
+    narrow["sizes"][2]["atoms"], narrow["sizes"][3]["atoms"] = 60, 120  # as C60 and two of them
+    figure = plot_sizes([narrow])
+    figure.draw_without_rendering()
+    for axes in figure.axes[2:]:
+        low, high = axes.get_xlim()
+        labels = [label for minor in (False, True) for place, label in zip(
+            axes.xaxis.get_ticklocs(minor=minor), axes.xaxis.get_ticklabels(minor=minor), strict=True)
+            if low <= place <= high and label.get_text()]
+        spans = sorted((box.x0, box.x1) for box in (label.get_window_extent() for label in labels))
+        assert spans and all(left[1] < right[0] for left, right in pairwise(spans))
