@@ -103,18 +103,28 @@ def _orbit(scene: Scene, pair: Pair, name: str) -> None:
 def _words(pair: Pair, other: Pair | None, before: Pair | None, show_orbit: bool, free: bool) -> str:
     words = [f"A receiver and a sender in {get_space(pair.space).title}, {float(pair.r.norm()):.2f} apart."]
     if show_orbit:
-        orbits = {"r2": "a circle about the receiver", "r3": "a sphere about the receiver",
-                  "r3s2": "a circle about the receiver's arrow, along which the sender's arrow turns with it"}
-        words.append(f"The sender's orbit is {orbits.get(pair.space, 'the sender alone')}.")
+        words.append(f"The sender's orbit is {_orbit_words(pair)}.")
     if before is not None:
         words.append("In pale grey: where the pair was before a motion.")
     if free:
         words.append("A circle at the sender shows where its arrow may point without a change of the paper's triple.")
     if other is not None:
         words.append(f"In purple: another sender, {float((other.pos_s - pair.pos_s).norm()):.2f} away"
-                     + (f", with a different arrow: {_apart(pair, other):.0f} degrees between the two."
-                        if pair.frame_s.shape[-1] else "."))
+                     + ("." if not pair.frame_s.shape[-1] else ", with an arrow of the same direction."
+                        if _apart(pair, other) < 0.5 else
+                        f", with a different arrow: {_apart(pair, other):.0f} degrees between the two."))
     return " ".join(words)
+
+
+def _orbit_words(pair: Pair) -> str:
+    """What the orbit is: on the receiver's axis a circle, and at the receiver a sphere, has no extent."""
+    senders = orbit(pair, 8)
+    goes, turns = (bool((a - a[:1]).abs().amax() > 1e-6) if a.numel() else False
+                   for a in (senders.pos_s, senders.frame_s))
+    if not goes:
+        return "its place, where its arrow turns about the receiver's" if turns else "the sender alone"
+    return {"r2": "a circle about the receiver", "r3": "a sphere about the receiver",
+            "r3s2": "a circle about the receiver's arrow, along which the sender's arrow turns with it"}[pair.space]
 
 
 def _apart(pair: Pair, other: Pair) -> float:

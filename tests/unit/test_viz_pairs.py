@@ -10,7 +10,7 @@ pytest.importorskip("anywidget", reason="the course extra is not installed")
 
 from ponita_edu.analysis.alignment import best_motion
 from ponita_edu.analysis.attribute_sets import ATTRIBUTE_SETS, get_set
-from ponita_edu.analysis.pairs import SPACES, random_pairs
+from ponita_edu.analysis.pairs import SPACES, random_pairs, special_pairs
 from ponita_edu.viz.items import Arrows, Lines, Points, Sphere
 from ponita_edu.viz.pair_scenes import RICHEST, compare_numbers, pair_scene
 from ponita_edu.viz.pairs import PairExplorer, frame_from_angles, motion_in_sight
@@ -89,6 +89,18 @@ def test_alt_text_says_what_is_drawn():
     assert "orbit" not in plain and f"{float(pair.r.norm()):.2f} apart" in plain
     full = pair_scene(pair, other=one("r3s2", 4), before=pair, free=True).alt
     assert all(word in full for word in ("circle", "pale grey", "purple", "degrees"))
+
+
+@pytest.mark.parametrize(("space", "case", "words"), [
+    ("r3", "generic", "a sphere about"), ("r3", "r = 0", "the sender alone"), ("r2", "r = 0", "the sender alone"),
+    ("r3s2", "r ∥ o_s", "a circle about"), ("r3s2", "r ∥ o_t", "its place, where its arrow turns"),
+    ("r3s2", "o_s = o_t", "a circle about"), ("r3s2", "all on a line", "the sender alone"),
+    ("se3", "generic", "the sender alone")])
+def test_alt_text_knows_where_an_orbit_has_no_extent(space, case, words):
+    pair = special_pairs(space)[case]
+    alt = pair_scene(pair, other=pair).alt
+    assert f"The sender's orbit is {words}" in alt
+    assert ("an arrow of the same direction" in alt) == bool(pair.frame_s.shape[-1]) and "different" not in alt
 
 
 def test_pair_scene_refuses_batches_and_mixed_spaces():
