@@ -45,7 +45,8 @@ def measure(task: qm9.QM9Task, settings: QM9Settings, seed: int = 0, steps: Numb
 
 
 def summary(rows: list[dict[str, Any]], metric: str = "mae_meV") -> list[dict[str, Any]]:
-    """Mean error, its standard error, mean steps and processor time, by budget, method and graph."""
+    """Mean error, its standard error (None for one seed), mean steps and processor time, by budget, method and graph.
+    """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["budget"], row["method"], row["graph"]), []).append(row)
@@ -56,7 +57,8 @@ def summary(rows: list[dict[str, Any]], metric: str = "mae_meV") -> list[dict[st
         found.append({"budget": kind, "method": method, "graph": graph, "seeds": len(members),
                       "parameters": members[0]["parameters"],
                       **{name: float(v.mean()) for name, v in values.items()},
-                      "standard_error": float(values[metric].std() / math.sqrt(len(members)))})
+                      "standard_error": float(values[metric].std() / math.sqrt(len(members))) if len(members) > 1
+                      else None})
     return found
 
 
@@ -64,8 +66,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     """``summary`` as text."""
     lines = ["budget   method     graph      steps   minutes   weights   MAE of U0, meV"]
     lines += [f"{row['budget']:8} {row['method']:10} {row['graph']:9} {row['steps']:6.0f} "
-              f"{row['processor_seconds'] / 60:9.2f} {row['parameters']:9,} {row['mae_meV']:8.0f} ± "
-              f"{row['standard_error']:.0f}" for row in summary(rows)]
+              f"{row['processor_seconds'] / 60:9.2f} {row['parameters']:9,} {row['mae_meV']:8.0f}"
+              + (f" ± {row['standard_error']:.0f}" if row["standard_error"] is not None else "")
+              for row in summary(rows)]
     return "\n".join(lines)
 
 

@@ -64,6 +64,12 @@ def test_summary_is_mean_and_standard_error():
 
 
 # ------------------------------------------------------------------------------------------------- stored results
+def test_one_seed_has_no_standard_error():
+    row = dict(budget="steps", method="ponita", graph="bonds", parameters=5, mae_meV=7, steps=3, processor_seconds=1)
+    assert qm9_comparison.summary([row])[0]["standard_error"] is None
+    assert qm9_comparison.table([row]).endswith("7") and "±" in qm9_comparison.table([row, row])
+
+
 def test_stored_comparison_is_complete_and_says_what_the_notebook_says():
     stored = json.loads((RESULTS / "qm9_comparison.json").read_text())
     groups = {(row["budget"], row["method"], row["graph"]): row for row in qm9_comparison.summary(stored["rows"])}
