@@ -1,7 +1,7 @@
 """Charged particles on their way, and where networks say that they will be (notebook 09)."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import cycle
 from numbers import Real
 
@@ -17,7 +17,8 @@ PREDICTED = (theme.PURPLE, theme.GREEN, theme.ORANGE, theme.SKY)  # first, secon
 
 
 def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping[str, Rows] | None = None,
-                     trail: int | None = None, time: Real | None = None, limit: Real | None = None) -> Scene:
+                     trail: int | None = None, time: Real | None = None, limit: Real | None = None,
+                     paint: Mapping[str, str] | None = None) -> Scene:
     """Particles at one moment, with the way they came and what was predicted.
 
     Args:
@@ -29,6 +30,7 @@ def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping
         trail: how many frames back the way is drawn; None for all.
         time: of the frame, for the title.
         limit: half the width of the picture around the mean of all positions; None fits it to the whole way.
+        paint: colours of predictions by name; all others take ``PREDICTED`` in order.
 
     Raises:
         ValueError: on wrong shapes or a frame out of range.
@@ -54,7 +56,9 @@ def trajectory_scene(true: Rows, charges: Rows, frame: int, predictions: Mapping
             scene.balls(true[frame, mine], 0.05 * limit, colour, hover=[f"particle {k}, charge {sign}" for k in mine],
                         name=f"charge {sign}")
     scene.lines([_way(true[first : frame + 1, k]) for k in range(len(charges))], colours, width=4)
-    for (name, p), colour in zip(predictions.items(), cycle(PREDICTED), strict=False):
+    paint = {**_painted(predictions), **(paint or {})}
+    for name, p in predictions.items():
+        colour = paint[name]
         places = _at(p, frame)
         scene.points(places, colour, size=10, name=name)
         scene.lines([np.stack(pair) for pair in zip(places, _goal(true, p, frame), strict=True)], colour, width=2)
@@ -95,7 +99,8 @@ class TrajectoryViewer(Explorer):
         chosen = {name: p for name, p in predictions.items() if self.prediction.value in ("all", name)}
         frame = round(self.time.value)
         time = None if self._times is None else float(self._times[frame])
-        return trajectory_scene(true, charges, frame, chosen, round(self.trail.value), time, self._limit)
+        return trajectory_scene(true, charges, frame, chosen, round(self.trail.value), time, self._limit,
+                                _painted(predictions))  # chosen alone, a prediction keeps its colour
 
     @property
     def _limit(self) -> float:
@@ -114,6 +119,10 @@ def _reach(true: np.ndarray, predictions: Mapping[str, np.ndarray]) -> float:
     """Half the width of a picture that shows all of it, however it is turned."""
     every = np.concatenate([p.reshape(-1, 3) for p in (true, *predictions.values())])
     return 1.08 * float(np.linalg.norm(every - true.reshape(-1, 3).mean(0), axis=1).max()) or 1.0
+
+
+def _painted(names: Iterable[str]) -> dict[str, str]:
+    return dict(zip(names, cycle(PREDICTED), strict=False))
 
 
 def _at(p: Float[np.ndarray, "..."], frame: int) -> Float[np.ndarray, "particles 3"]:

@@ -194,6 +194,14 @@ def test_viewer_follows_time_and_choice_and_stands_still():
     assert "exact: 0.0000" in report and f"still: {((TRUE[0] - TRUE[-1]) ** 2).mean():.4f}" in report
 
 
+def test_prediction_has_the_same_colour_alone_and_among_others():
+    viewer = TrajectoryViewer(TRUE, CHARGES, {"still": TRUE[0], "exact": TRUE[-1]})
+    both = {item.name: item.colours[0] for item in items(viewer.scene(), Points)}
+    viewer.prediction.value = "exact"
+    assert {item.name: item.colours[0] for item in items(viewer.scene(), Points)} == {"exact": both["exact"]}
+    assert both["still"] != both["exact"]
+
+
 def test_viewer_refuses_times_of_another_length():
     with pytest.raises(ValueError, match="one number for each of the 7 frames"):
         TrajectoryViewer(TRUE, CHARGES, times=np.zeros(3))
