@@ -33,6 +33,12 @@ class Point(Explorer):
         return f"at {self.place.value:.0f}"
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    Point.close_all()  # one that shows an error would stop ``records`` of another test
+
+
 # ------------------------------------------------------------------------------------------------------------- base
 def test_control_moves_the_picture_and_the_report():
     widget = Point()
