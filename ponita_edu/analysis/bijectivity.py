@@ -95,7 +95,10 @@ def completeness(
     again = attribute_set.attributes(rebuilt)
     moved = pairs.moved(Motion.random(n, pairs.pos_t.shape[-1], seed + 1, reflections=attribute_set.group == "E"))
     _, left = best_motion(rebuilt, pairs, attribute_set.group)
-    _, unrelated = best_motion(random_pairs(attribute_set.space, n, seed + 2), pairs, attribute_set.group)
+    others = random_pairs(attribute_set.space, n, seed + 2)
+    if torch.equal(others.pos_s, pairs.pos_s):  # the very pairs that were given
+        others = random_pairs(attribute_set.space, n, seed + 3)
+    _, unrelated = best_motion(others, pairs, attribute_set.group)
     return Completeness(
         attribute_set.name,
         attribute_set.group_name,

@@ -51,8 +51,8 @@ def other_groups(data: dict[str, Any]) -> Answer:
         f"{data['seeds']} seeds, 95 % intervals",
         f"{'Yes' if enough else 'Not for all'}: {sum(r['collisions'] for r in rows)} collisions in "
         f"{sum(r['searched'] for r in rows)} searches ({sum(r['control_collisions'] for r in rows)} of "
-        f"{sum(r['control_searched'] for r in rows)} with a number left out); moving the data changes predictions by "
-        f"less than {_bound(change)}, and the squared error of a network on coordinates there is so many times as "
+        f"{sum(r['control_searched'] for r in rows)} with a number left out); moving the data changes predictions by a "
+        f"median below {_bound(change)}, and the squared error of a network on coordinates there is so many times as "
         f"large: {', '.join(worse)}",
         data["command"] + " --out results/other_groups.json", data["minutes"])
 

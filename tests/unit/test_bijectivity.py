@@ -242,6 +242,12 @@ def test_numbers_of_e3_do_not_come_back_up_to_a_rotation():
     assert completeness(get_set("r3s2_e3"), n=1_000).pair < 1e-9
 
 
+def test_control_is_never_the_pairs_themselves():
+    for seed in range(4):
+        pairs = random_pairs("r3s2", 100, seed)
+        assert completeness(get_set("r3s2_e3"), pairs=pairs).motions_found == 0
+
+
 def test_sign_of_the_determinant_is_all_that_se3_adds():
     """det² is the Gram determinant, so |det| follows from the four and the sign decides between two pairs."""
     pairs = random_pairs("r3s2", 500, seed=6)
