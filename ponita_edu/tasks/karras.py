@@ -72,7 +72,8 @@ class Karras(Diffusion):
         """
         count = len(layout.sizes)
         share = (torch.arange(count) + torch.rand(count, generator=random)) / count
-        sigma = (self.log_sigma[0] + self.log_sigma[1] * torch.special.ndtri(share.double())).exp()
+        share = share.double().clamp(1e-10, 1 - 1e-10)  # rounding makes it 1, and σ infinite, once in 260,000 batches
+        sigma = (self.log_sigma[0] + self.log_sigma[1] * torch.special.ndtri(share)).exp()
         sigma = sigma.to(data)
         y = data + layout.per_atom(sigma, data) * layout.noise(self.features, random, data)
         skip, out, scale = self.factors(layout.per_atom(sigma, data))

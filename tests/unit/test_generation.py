@@ -195,6 +195,22 @@ def test_karras_sampler_makes_a_gaussian_of_the_right_width_at_second_order(chur
     assert errors[2] < 2e-3 and all(3 < a / b < 5 for a, b in pairwise(errors))
 
 
+def test_karras_noise_level_is_finite_where_rounding_draws_the_upper_end_of_its_distribution():
+    seed = 291_088
+    u = torch.rand(96, generator=torch.Generator().manual_seed(seed))
+    assert float((95 + u[-1]) / 96) == 1  # in float32: the quantile of an infinite level
+    layout, levels = Layout.of_sizes(torch.full((96,), 2), torch.zeros(1)), []
+
+    def nothing(layout, z, level):
+        levels.append(level)
+        return torch.zeros_like(z)
+
+    karras = Karras()
+    data = karras.encode(layout, torch.ones(192, 3), torch.zeros(192, dtype=torch.long))
+    loss = karras.loss(nothing, layout, data, torch.Generator().manual_seed(seed))
+    assert torch.isfinite(loss).all() and torch.isfinite(levels[0]).all() and (levels[0].diff() > 0).all()
+
+
 def test_karras_presets_start_as_wide_as_the_data():
     """The published start at σ = 1 without the data's width (control) is narrower than data and noise together."""
     data, _ = qm9_small.load_small()
