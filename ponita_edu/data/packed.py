@@ -90,6 +90,7 @@ def pack(numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 3"], 
     """
     checked_molecules(numbers, pos)
     offsets = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
+    small = np.min_scalar_type(-int(sizes.max()))  # holds the number of every atom within its molecule: int8 for QM9
     found = []  # (molecule, first, second)
     for molecules, atoms in by_size(offsets):
         i, j = np.triu_indices(atoms.shape[1], 1)
@@ -103,7 +104,7 @@ def pack(numbers: Int[np.ndarray, " atoms"], pos: Float[np.ndarray, "atoms 3"], 
             else:
                 near = np.ones((len(z), len(i)), bool)
             m, pair = np.nonzero(near)
-            found.append((molecules[part][m].astype(np.int32), i[pair].astype(np.int8), j[pair].astype(np.int8)))
+            found.append((molecules[part][m].astype(np.int32), i[pair].astype(small), j[pair].astype(small)))
     molecule, first, second = (np.concatenate(a) for a in zip(*found, strict=True))
     order = np.argsort(molecule, kind="stable")
     kinds = np.searchsorted(list(ELEMENTS), numbers).astype(np.int8)

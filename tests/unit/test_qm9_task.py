@@ -68,6 +68,16 @@ def test_ragged_batch_equals_graphs_made_one_by_one(graph):
     Graphs(ours.pos, ours.x, ours.edge_index, ours.batch, 4)  # passes the checks that batch() leaves out
 
 
+@pytest.mark.parametrize("atoms", [128, 129, 200])
+def test_molecules_larger_than_any_of_qm9_have_their_own_pairs(atoms):
+    sizes = np.array([3, atoms])
+    pos = np.random.default_rng(0).normal(size=(sizes.sum(), 3)) * 3
+    packed = pack(np.full(sizes.sum(), 6), pos, sizes, "cutoff", cutoff=2.0)
+    ours, positions = packed.batch(torch.arange(2)), torch.from_numpy(pos)
+    wanted = radius_edges(positions, torch.arange(2).repeat_interleave(torch.from_numpy(sizes)), 2.0)
+    assert edge_set(ours.edge_index) == edge_set(wanted)
+
+
 def test_graphs_differ():
     batches = [pack(SUBSET.numbers, SUBSET.pos, SUBSET.sizes, g, 2.0).batch(torch.arange(50)) for g in GRAPHS]
     complete, cutoff, bonds = (b.edge_index.shape[1] for b in batches)
