@@ -10,6 +10,8 @@ import pytest
 
 from ponita_edu import cli
 from ponita_edu.tasks import queue, results
+from ponita_edu.tasks.qm9 import QM9Task
+from ponita_edu.tasks.qm9_config import QM9Model
 from ponita_edu.tasks.run import module_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,16 @@ def test_table_changes_with_a_result_and_never_compares_xtb_with_rmd17(tmp_path)
     assert results.row("e", ethanol)["published"] == "4.1, 0.7"
     ethanol["settings"]["data"]["source"] = "ethanol_xtb"
     assert results.row("e", ethanol)["published"] == ""
+
+
+def test_published_errors_are_named_as_the_tasks_name_theirs():
+    for (task, _, subject), (errors, _) in results.PUBLISHED.items():
+        if task == "qm9":
+            assert list(errors) == [f"test_{QM9Task({}, {}, subject, QM9Model()).selects}"]
+    qm9 = json.loads((ROOT / "results" / "qm9_quick_mu.json").read_text())
+    qm9["settings"]["data"]["target"] = "alpha"
+    qm9 |= {"metric": "mae_bohr3", "metrics": {"test_mae_bohr3": 0.5}}
+    assert results.row("a", qm9)["published"] == "0.0375"
 
 
 def test_learning_curve_shows_the_log_and_refuses_another(tmp_path):
