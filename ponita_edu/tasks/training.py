@@ -33,6 +33,7 @@ class State:
 
     step: int = 0
     minutes: float = 0.0
+    evaluation_seconds: float = 0.0  # what is still to come after the last step takes
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros(()))  # since the last validation
     loss_count: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -97,7 +98,7 @@ def fit(fabric: Fabric, task: Task, network: nn.Module, config: TrainConfig, fol
                 run.train_step()
                 if state.step == run.total or state.step % (config.validate_every * run.steps) == 0:
                     run.validate()
-                out_of_time = time.monotonic() + run.evaluation_seconds + FINISH_SECONDS > deadline
+                out_of_time = time.monotonic() + state.evaluation_seconds + FINISH_SECONDS > deadline
                 ask, due = run.agree(wish.stop or out_of_time or stop(state.step), run.save_is_due)
                 if due and not ask:
                     run.save()
@@ -148,7 +149,6 @@ class Run:
                                  "that folder.") from None
         # from here on the wrapped objective is the one way to a loss; network and optimiser stay what they were
         self.objective, self._stepper = fabric.setup(Objective(self.task, self.network), self.optimizer)
-        self.evaluation_seconds = 0.0
         self._mark = self._saved_at = time.monotonic()
         self._saved_step = self.state.step if found else -1
         self.log = Log(folder, self.total, self.state.step, self.state.history, fabric.is_global_zero)
@@ -181,7 +181,7 @@ class Run:
         """Errors on the validation set into the history; keep the weights if they are the best so far."""
         state, began = self.state, time.monotonic()
         errors, _ = evaluate(self.task, self.average, "val", fabric=self.fabric)
-        self.evaluation_seconds = (time.monotonic() - began) * (1 + self.task.size("test") / self.task.size("val"))
+        state.evaluation_seconds = (time.monotonic() - began) * (1 + self.task.size("test") / self.task.size("val"))
         loss = float(self._loss_sum()) / state.loss_count if state.loss_count else None
         if not math.isfinite(errors[self.task.selects]):
             raise ValueError(f"the validation error is not finite any more at step {state.step}. Lower train.lr.")

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import signal
+import time
 from dataclasses import replace
 
 import forks
@@ -207,6 +208,18 @@ def test_budget_stops_with_a_result_and_the_same_run_goes_on(data, tmp_path):
             break
     assert steps == list(range(1, 16))  # one step for each budget that is over at once
     assert same_bits(whole, network)
+
+
+def test_a_run_that_goes_on_still_knows_how_long_its_test_takes(data, tmp_path, monkeypatch):
+    def slow(*args, **kwargs):
+        time.sleep(0.5)
+        return task.evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(training, "evaluate", slow)
+    run(data, tmp_path, stop=lambda step: step == 6)
+    # room for a validation, but not for a test of 9 graphs beside one of 12; the next validation would be at step 10
+    _, state = run(data, tmp_path, replace(CONFIG, max_minutes=(training.FINISH_SECONDS + 0.6) / 60))
+    assert state.step == 7
 
 
 def test_sigterm_leaves_a_checkpoint_from_which_the_run_goes_on(data, tmp_path):
