@@ -74,6 +74,11 @@ class Md17Task(Task):
         """Number of frames."""
         return len(self.splits[split])
 
+    @property
+    def test_work(self) -> int:
+        """Each test frame is predicted in several rotations."""
+        return self.size("test") * self._turns.shape[1]
+
     def graphs(self, split: str, index: Int[Tensor, " graphs"]) -> Graphs:
         """Frames with normalised energies and forces as targets; in the test set also the rotations to average over."""
         rows, count = self.splits[split][index], len(index)

@@ -23,6 +23,11 @@ class Task(ABC):
     evaluation_batch: int = 250  # graphs at once
     note: str = ""  # what a reader of a result should know
 
+    @property
+    def test_work(self) -> int:
+        """How many graphs of the validation set take as long as the test."""
+        return self.size("test")
+
     @abstractmethod
     def to(self, device: torch.device, dtype: torch.dtype) -> "Task":
         """The same task with its data on another device, in another dtype."""

@@ -181,7 +181,7 @@ class Run:
         """Errors on the validation set into the history; keep the weights if they are the best so far."""
         state, began = self.state, time.monotonic()
         errors, _ = evaluate(self.task, self.average, "val", fabric=self.fabric)
-        state.evaluation_seconds = (time.monotonic() - began) * (1 + self.task.size("test") / self.task.size("val"))
+        state.evaluation_seconds = (time.monotonic() - began) * (1 + self.task.test_work / self.task.size("val"))
         loss = float(self._loss_sum()) / state.loss_count if state.loss_count else None
         if not math.isfinite(errors[self.task.selects]):
             raise ValueError(f"the validation error is not finite any more at step {state.step}. Lower train.lr.")

@@ -100,11 +100,13 @@ def test_test_predictions_are_means_over_rotations_turned_back():
     one = 1000 * (predicted[0] - truth).abs().mean((1, 2))
     assert errors[f"one_turn_{md17.METRIC}"].numpy() == pytest.approx(one.numpy(), rel=1e-9)
     assert (errors[md17.METRIC] - one).abs().max() > 1e-3  # averaging does something to a bundle
+    assert whole.test_work == 5 * whole.size("test")  # which the training loop leaves time for
 
 
 def test_averaging_over_rotations_is_left_out_for_networks_that_gain_nothing():
     whole, network = make(replace(SETTINGS, model=replace(TINY, method="positions")))
     graphs = whole.graphs("test", torch.arange(3))
+    assert whole.test_work == whole.size("test")
     assert set(graphs.y) == {"energy"} and set(whole.errors(network, graphs)) == {md17.METRIC, md17.ENERGY}
     turned = task.turned(graphs, random_rotations(3, seed=1))
     plain, after = (whole.errors(network, g) for g in (graphs, turned))
