@@ -197,7 +197,7 @@ def task_on(path: str | Path, settings: QM9Settings) -> QM9Task:
     ``sizes`` [molecules], and the target under its name [molecules], in the unit of ``UNITS``.
 
     Raises:
-        ValueError: if it cannot be read, or lacks an array.
+        ValueError: if it cannot be read, lacks an array, or holds one of another shape or with impossible values.
     """
     target = settings.data.target
     names = ("numbers", "pos", "sizes", target)
@@ -211,10 +211,16 @@ def task_on(path: str | Path, settings: QM9Settings) -> QM9Task:
     if missing:
         raise ValueError(f"the data file {path} lacks {', '.join(missing)}; it needs {', '.join(names)}.")
     numbers, pos, sizes, y = (arrays[name] for name in names)
-    if not (sizes.ndim == 1 and sizes.sum() == len(numbers) == len(pos) and len(sizes) == len(y)):
+    if not (sizes.ndim == 1 and len(sizes) and sizes.dtype.kind in "iu" and (sizes > 0).all()):
+        raise ValueError(f"sizes in the data file {path} must be whole numbers of atoms, each at least 1 and one a "
+                         f"molecule, but are {sizes.tolist()!s:.80}. Count the atoms of each molecule.")
+    if not (numbers.shape[:1] == pos.shape[:1] == (sizes.sum(),) and y.shape == sizes.shape):
         raise ValueError(f"the data file {path} must hold as many atoms as sizes adds up to, and a target for each "
-                         f"size, but has {len(numbers)} atoms, {len(sizes)} sizes that add up to {sizes.sum()}, and "
-                         f"{len(y)} targets.")
+                         f"size, but has {numbers.size} atoms, {len(sizes)} sizes that add up to {sizes.sum()}, and "
+                         f"targets of shape {list(y.shape)}.")
+    if y.dtype.kind not in "fiu" or not np.isfinite(y).all():
+        raise ValueError(f"{target} in the data file {path} must be finite real numbers, but is {y.tolist()!s:.80}. "
+                         "Leave out molecules whose value is not known.")
     model = settings.model
     molecules = pack_for(model, numbers, pos.astype(np.float32), sizes)
     return QM9Task({"test": molecules}, {"test": torch.from_numpy(y.astype(np.float64))}, target, model)

@@ -71,6 +71,26 @@ def test_file_to_evaluate_on(tmp_path):
         qm9_task.task_on(tmp_path / "b.npz", PRESETS["quick"])
 
 
+@pytest.mark.parametrize("changes, words", [
+    ({"sizes": np.array([1, 2, 0])}, r"sizes in the data file .* whole numbers of atoms, each at least 1.*\[1, 2, 0\]"),
+    ({"sizes": np.array([4, -1])}, "each at least 1"),
+    ({"sizes": np.array([1.5, 1.5])}, r"whole numbers of atoms.*\[1.5, 1.5\].*Count the atoms"),
+    ({"sizes": np.zeros(0, np.int64)}, "each at least 1 and one a molecule"),
+    ({"numbers": np.array(1)}, "as many atoms as sizes adds up to"),
+    ({"U0_atom": np.zeros((2, 1))}, r"a target for each size.*targets of shape \[2, 1\]"),  # would be broadcast
+    ({"U0_atom": np.array([np.nan, 1])}, "U0_atom in the data file .* must be finite real numbers.*nan.*Leave out"),
+    ({"U0_atom": np.array(["a", "b"])}, "must be finite real numbers"),
+    ({"U0_atom": np.array([1j, 2])}, "must be finite real numbers"),
+])
+def test_file_whose_sizes_or_targets_are_impossible(tmp_path, changes, words):
+    arrays = {"numbers": np.array([1, 1, 1]), "pos": np.eye(3), "sizes": np.array([1, 2]), "U0_atom": np.zeros(2)}
+    np.savez(tmp_path / "good.npz", **arrays)
+    assert qm9_task.task_on(tmp_path / "good.npz", PRESETS["quick"]).size("test") == 2
+    np.savez(tmp_path / "bad.npz", **arrays | changes)
+    with pytest.raises(ValueError, match=words):
+        qm9_task.task_on(tmp_path / "bad.npz", PRESETS["quick"])
+
+
 # ------------------------------------------------------------------------------------------------- own molecules
 @pytest.fixture(scope="module")
 def checkpoint_of_qm9(tmp_path_factory):
