@@ -11,6 +11,7 @@ from ponita_edu.analysis.molecule_pairs import classes_within, cluster, distinct
 from ponita_edu.geometry.grids import Grid, make_grid
 from ponita_edu.geometry.groups import polyhedral_rotations, random_rotations
 from ponita_edu.molecules import MOLECULES, Molecule, make_molecule
+from ponita_edu.molecules.internal import from_internal
 
 F64 = torch.float64
 
@@ -90,6 +91,18 @@ def test_mirror_image_keeps_distances_and_turns_handedness():
     hand = [float(torch.linalg.det(m.positions[1:4])) for m in (molecule, image)]
     assert hand[0] == pytest.approx(-hand[1])
     assert abs(hand[0]) > 1
+
+
+@pytest.mark.parametrize("dihedral", [-150, -65, 0, 65, 120, 180])
+def test_internal_coordinates_have_the_angles_and_the_signs_that_they_say(dihedral):
+    """H2O2 by another program's measure: the other sign would be the mirror image."""
+    ase = pytest.importorskip("ase")
+    molecule = from_internal("H2O2", [("H", None, 0, None, 0, None, 0), ("O", 0, 0.97, None, 0, None, 0),
+                                      ("O", 1, 1.45, 0, 100, None, 0), ("H", 2, 0.97, 1, 100, 0, dihedral)])
+    atoms = ase.Atoms(molecule.symbols, molecule.positions.numpy())
+    assert atoms.get_distance(1, 2) == pytest.approx(1.45) and atoms.get_angle(1, 2, 3) == pytest.approx(100)
+    off = (atoms.get_dihedral(0, 1, 2, 3) - dihedral + 180) % 360 - 180
+    assert off == pytest.approx(0, abs=1e-6)
 
 
 def test_types_number_the_elements():
