@@ -115,7 +115,11 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
         make_folder(out)
     deadline = started + 60 * (max_minutes or math.inf)
     errors, graphs = evaluate(task, network, "test", deadline=started + (deadline - started) / 2)
-    rotated, _ = evaluate(task, network, "test", turns_seed=seed, deadline=deadline)
+    rotated, rotated_graphs = evaluate(task, network, "test", turns_seed=seed, deadline=deadline)
+    note, whole = task.note, task.size("test")
+    if min(graphs, rotated_graphs) < whole:
+        note = (f"{note} The time was enough for the first {graphs:,} of {whole:,} test graphs, and turned for the "
+                f"first {rotated_graphs:,}; the simple rules are tested on all.").strip()
     result = {
         "task": task_name, "preset": settings.preset, "method": settings.model.method, "seed": seed,
         "metrics": {**{f"test_{k}": v for k, v in errors.items()},
@@ -123,7 +127,8 @@ def evaluate_checkpoint(path: Path, data: Path | None, out: Path | None, seed: i
         "baselines": module.baselines(task), "metric": task.selects, "parameters": count(network),
         "minutes": round((time.monotonic() - started) / 60, 3), "test_graphs": graphs,
         "data": "the task's own test set" if data is None else str(data), "checkpoint": str(path),
-        "trained_steps": info.get("step"), "device": device_name(device), "threads": torch.get_num_threads(), **facts(),
+        "trained_steps": info.get("step"), "device": device_name(device), "threads": torch.get_num_threads(),
+        "note": note, **facts(),
     }
     return result if out is None else _finish(out, module, task, network, result)
 

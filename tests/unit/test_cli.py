@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from ponita_edu import __version__, app, cli, lab
 from ponita_edu.tasks import checkpoint, run, run_folder
+from ponita_edu.tasks.nbody import NBodyTask
 from ponita_edu.tasks.presets import PRESETS
 from ponita_edu.tasks.settings import differences, read_yaml, replaced
 
@@ -240,6 +241,16 @@ def test_evaluate_on_a_file_counts_its_simulations(trained, capsys, tmp_path):
 def test_evaluate_with_a_spent_budget_still_answers(trained, capsys):
     result = result_of(capsys, "evaluate", trained[0], "--max-minutes", "1e-9")
     assert result["test_graphs"] == 9 and result["metrics"][KEY] == trained[1]["metrics"][KEY]
+
+
+def test_evaluate_says_how_much_of_the_test_set_it_had_time_for(trained, capsys, monkeypatch):
+    assert result_of(capsys, "evaluate", trained[0])["note"] == ""
+    monkeypatch.setattr(NBodyTask, "evaluation_batch", 4)
+    status, out, _ = call(capsys, "evaluate", trained[0], "--max-minutes", "1e-9", "--json")
+    result = json.loads(out.splitlines()[-1])
+    assert status == 0 and result["test_graphs"] == 4 and result["metrics"][KEY] != trained[1]["metrics"][KEY]
+    assert "the first 4 of 9 test graphs, and turned for the first 4; the simple rules are tested on all" in out
+    assert result["note"] in out.splitlines()
 
 
 def test_evaluate_refuses_an_edited_model(trained, capsys, tmp_path):
