@@ -80,16 +80,15 @@ def read_xyz(path: str | Path) -> list[Atoms]:
             atoms = int(lines[at])
             if atoms < 1:
                 raise ValueError(f"{atoms} atoms")
-            last = at + 2 + atoms
+            first, last = at + 2, at + 2 + atoms
             if last > len(lines):
                 raise ValueError("the file ends before its last atom")
             rows = []
-            for line in lines[at + 2 : last]:
-                at += 1
-                symbol, x, y, z, *_ = line.split()
+            for at in range(first, last):
+                symbol, x, y, z, *_ = lines[at].split()
                 rows.append((symbol, [float(x), float(y), float(z)]))
-            if not np.isfinite([p for _, p in rows]).all():
-                raise ValueError("a position is not finite")
+                if not np.isfinite(rows[-1][1]).all():
+                    raise ValueError("a position is not finite")
         except ValueError as error:
             raise ValueError(f"the file {path} is no .xyz file at line {at + 1} ({error!s:.150}). Expected the number "
                              "of atoms, a comment line, and `symbol x y z` for each atom.") from None

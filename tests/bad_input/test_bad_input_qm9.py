@@ -115,11 +115,12 @@ def test_molecules_that_cannot_be_predicted(checkpoint_of_qm9, molecules, words)
 
 
 @pytest.mark.parametrize("text, line", [
-    ("3\n\nH 0 0 0\nH 0 0 1\n", 1), ("hello\n", 1), ("1\n\nH 0 x 0\n", 2), ("1\n\nH 0 nan 0\n", 2),
+    ("3\n\nH 0 0 0\nH 0 0 1\n", 1), ("hello\n", 1), ("1\n\nH 0 x 0\n", 3), ("1\n\nH 0 nan 0\n", 3),
+    ("1\n\nH 0 0 0\n\n2\n\nH 0 inf 0\nH 0 0 1\n", 7),
 ])
 def test_xyz_file_at_fault(tmp_path, text, line):
     (tmp_path / "bad.xyz").write_text(text)
-    with pytest.raises(ValueError, match=f"is no .xyz file at line {line}"):
+    with pytest.raises(ValueError, match=rf"is no .xyz file at line {line} \("):
         read_xyz(tmp_path / "bad.xyz")
 
 
