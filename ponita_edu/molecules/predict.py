@@ -3,6 +3,7 @@
 The network knows relaxed molecules of H, C, N, O and F of up to nine heavy atoms; it answers for others too, badly.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def predict(checkpoint: str | Path, molecules: str | Path | Sequence[str | Atoms
 
 
 def read_xyz(path: str | Path) -> list[Atoms]:
-    """The molecules of an .xyz file: number of atoms, a comment line, and a line ``symbol x y z`` (Å) an atom.
+    """The molecules of an .xyz file: number of atoms, a comment line, and a line ``symbol x y z`` (Å) an atom,
+    which more columns may follow. Extended XYZ whose ``Properties`` begin with others is refused.
 
     Raises:
         ValueError: if it cannot be read, with the number of the line at fault.
@@ -83,6 +85,9 @@ def read_xyz(path: str | Path) -> list[Atoms]:
             first, last = at + 2, at + 2 + atoms
             if last > len(lines):
                 raise ValueError("the file ends before its last atom")
+            columns = re.search(r"properties=\W?([\w:]+)", lines[at + 1], re.IGNORECASE)
+            if columns and not columns[1].lower().startswith("species:s:1:pos:r:3"):  # forces, say, stand before places
+                raise ValueError(f"its columns are {columns[1]}")
             rows = []
             for at in range(first, last):
                 symbol, x, y, z, *_ = lines[at].split()

@@ -117,6 +117,7 @@ def test_molecules_that_cannot_be_predicted(checkpoint_of_qm9, molecules, words)
 @pytest.mark.parametrize("text, line", [
     ("3\n\nH 0 0 0\nH 0 0 1\n", 1), ("hello\n", 1), ("1\n\nH 0 x 0\n", 3), ("1\n\nH 0 nan 0\n", 3),
     ("1\n\nH 0 0 0\n\n2\n\nH 0 inf 0\nH 0 0 1\n", 7),
+    ("1\nenergy=1 Properties=species:S:1:forces:R:3:pos:R:3\nH 1 2 3 0 0 0\n", 1),
 ])
 def test_xyz_file_at_fault(tmp_path, text, line):
     (tmp_path / "bad.xyz").write_text(text)
