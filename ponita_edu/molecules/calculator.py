@@ -163,7 +163,14 @@ def dynamics(atoms: Atoms, ps: Real, ensemble: str = "nve", kelvin: Real = 300, 
 
 
 def drift(run: Run) -> float:
-    """Slope of the total energy, in meV per atom and ps, by least squares over the whole run."""
+    """Slope of the total energy, in meV per atom and ps, by least squares over the whole run.
+
+    Raises:
+        ValueError: on a run of a single frame, which has no slope.
+    """
+    if len(run.time) < 2:
+        raise ValueError(f"run must have at least two frames, but has {len(run.time)}. Run longer, or store frames "
+                         "more often (a smaller `every`).")
     return 1000 * float(np.polyfit(run.time, run.energy - run.energy[0], 1)[0]) / run.pos.shape[1]
 
 

@@ -139,6 +139,15 @@ def test_explosion_is_an_error():
         dynamics(atoms, ps=0.1, fs=1.0)
 
 
+def test_drift_of_a_single_frame_is_refused():
+    pytest.importorskip("ase")
+    from ponita_edu.molecules.calculator import Run, drift
+
+    one = Run(np.zeros(1), np.zeros((1, 2, 3)), np.zeros((1, 2, 3)), np.zeros(1), np.zeros(1))
+    with pytest.raises(ValueError, match="run must have at least two frames, but has 1"):
+        drift(one)
+
+
 def frozen_with(how=None, **config):
     network = Ponita(PonitaConfig(**dict(scalars_in=2, hidden=4, basis=4, layers=1, level="graph") | config), seed=0)
     return lambda: FrozenField(ForceField(network, [1, 8]), **{"longest": 3.0} | (how or {}))
