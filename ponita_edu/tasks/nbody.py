@@ -131,7 +131,8 @@ def read_split(path: str | Path) -> NBodySplit:
         frames = [np.flatnonzero(np.isclose(time, t, rtol=0, atol=1e-9)) for t in wanted]
         if not all(len(f) for f in frames):
             raise ValueError(f"the data file {path} must have frames at times {wanted[0]:.1f} and {wanted[1]:.1f}, but "
-                             f"has {len(time)} frames up to {time.max() if len(time) else 0:.2f}. Simulate longer.")
+                             f"has {len(time)} frames up to {time.max() if len(time) else 0:.2f}. Simulate long "
+                             "enough, and store frames at these times (--every 100 of --dt 0.001 does).")
         start, end = (int(f[0]) for f in frames)
         loc, vel = arrays["loc"], arrays["vel"]
         arrays |= {"loc_in": loc[:, start], "vel_in": vel[:, start], "loc_out": loc[:, end]}

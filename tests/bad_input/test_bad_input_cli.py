@@ -178,6 +178,7 @@ def write_bad_data(folder):
         "shape": {**good, "loc_out": good["loc_out"][:, :4]},
         "text": {**good, "charges": np.full((3, 5), "plus")},
         "none": {k: v[:0] for k, v in good.items()},
+        "between": {"charges": good["charges"], "loc": frames, "vel": frames, "time": np.array([3.1, 4.9])},
         "short": {"charges": good["charges"], "loc": frames, "vel": frames, "time": np.array([0.1, 0.2])},
     }
     for name, arrays in files.items():
@@ -195,6 +196,7 @@ DATA = {
     "shape": r"loc_out must have shape \[3, 5, 3\]",
     "text": r"must hold numbers only",
     "none": r"(charges|loc_in) must",
+    "between": r"but has 2 frames up to 4.90. Simulate long enough, and store frames at these times \(--every 100",
     "short": r"must have frames at times 3.1 and 4.1, but has 2 frames up to 0.20",
     "pickled": r"is damaged or no .npz file",
     "cut": r"is damaged or no .npz file",
