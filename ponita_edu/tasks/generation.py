@@ -95,7 +95,11 @@ class GenerationTask(Task):
         return self._losses(network, graphs, random).mean()
 
     def errors(self, network: nn.Module, graphs: Graphs) -> dict[str, Float[Tensor, " graphs"]]:
-        """The same for each molecule, a mean over some noise levels."""
+        """The same for each molecule, a mean over some draws of noise.
+
+        Karras spreads its levels over a batch, molecule by molecule, so each molecule is tested near one level, which
+        follows from its place in the batch: only the mean over a split has a meaning.
+        """
         random = torch.Generator().manual_seed(0)  # the same noise in each validation
         errors = sum(self._losses(network, graphs, random) for _ in range(LEVELS)) / LEVELS
         return {self.selects: errors}

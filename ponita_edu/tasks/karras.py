@@ -68,7 +68,8 @@ class Karras(Diffusion):
              ) -> Float[Tensor, " molecules"]:
         """Mean square of D - data over c_out², that is of the network's own error; positions plus types.
 
-        The noise levels of a batch are spread evenly over their distribution, which makes its mean less noisy.
+        The noise levels of a batch are spread evenly over their distribution, which makes its mean less noisy: they
+        rise from its first molecule to its last, so the order of the molecules must be random.
         """
         count = len(layout.sizes)
         share = (torch.arange(count) + torch.rand(count, generator=random)) / count
