@@ -2,7 +2,8 @@
 
 import csv
 import json
-from pathlib import Path
+import re
+from pathlib import Path, PurePath
 from typing import Any
 
 # Published errors, from the README of the public PONITA code, and how many training graphs were seen: epochs times the
@@ -108,7 +109,8 @@ def _subject(result: dict[str, Any]) -> str:
     data = result["settings"]["data"]
     if result["task"] == "md17":  # xTB frames are another potential energy surface: nothing is published for them
         source = str(data["source"]).lower()
-        return "ethanol" if "ethanol" in source and "xtb" not in source else source
+        ethanol = re.search("(?<![a-z])ethanol(?![a-z])", PurePath(source).name)  # which methanol is not
+        return "ethanol" if ethanol and "xtb" not in source else source
     return data.get("target", "")
 
 

@@ -90,8 +90,10 @@ def test_table_changes_with_a_result_and_never_compares_xtb_with_rmd17(tmp_path)
     assert results.markdown(tmp_path) != before
     ethanol = json.loads((ROOT / "results" / "md17_ethanol_cpu.json").read_text())
     assert results.row("e", ethanol)["published"] == "4.1, 0.7"
-    ethanol["settings"]["data"]["source"] = "ethanol_xtb"
-    assert results.row("e", ethanol)["published"] == ""
+    for source, published in (("ethanol_xtb", ""), ("methanol.xyz", ""), ("ethanolamine.npz", ""),
+                              ("ethanol/water.npz", ""), ("data/rmd17_Ethanol.npz", "4.1, 0.7")):
+        ethanol["settings"]["data"]["source"] = source
+        assert results.row("e", ethanol)["published"] == published
 
 
 def test_published_errors_are_named_as_the_tasks_name_theirs():
