@@ -20,7 +20,8 @@ class GenerationData:
 
 @dataclass(frozen=True)
 class GenerationModel:
-    """Which network in which diffusion; the defaults are the largest that is known of the paper's generator."""
+    """Which network in which diffusion; sizes as the largest that is known of the paper's generator, noise levels for
+    coordinates in Å that are not scaled."""
 
     method: str = setting("ponita", "ponita (bundle, kernels know the noise level) or egnn")
     diffusion: str = setting("karras", "karras (preconditioned, few steps) or edm (1,000 steps, with a likelihood)")
