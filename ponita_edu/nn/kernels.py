@@ -96,5 +96,5 @@ def cutoff_window(distance: Float[Tensor, "*pairs"], radius: float) -> Float[Ten
 
     Source: Gasteiger et al., arXiv 2003.03123 (the polynomial envelope with p = 6).
     """
-    x = distance / radius
-    return torch.where(x < 1, 1 - 28 * x**6 + 48 * x**7 - 21 * x**8, 0.0)
+    x = (distance / radius).clamp(max=1)  # exactly 0 there; powers of far distances would overflow in the derivative
+    return 1 - 28 * x**6 + 48 * x**7 - 21 * x**8

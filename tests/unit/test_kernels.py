@@ -84,6 +84,15 @@ def test_window_is_one_at_zero_and_has_two_vanishing_derivatives_at_both_ends(ra
     assert cutoff_window(torch.tensor([radius, 2 * radius, 1e3 * radius]), radius).tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("dtype, distance", [(F64, 1e50), (torch.float32, 1e6), (torch.float16, 5.0)], ids=str)
+def test_window_and_its_derivatives_are_zero_at_the_cutoff_and_however_far_beyond(dtype, distance):
+    x = torch.tensor([1.0, 1.5, distance], dtype=dtype, requires_grad=True)
+    value = cutoff_window(x, 1.0)
+    slope = torch.autograd.grad(value.sum(), x, create_graph=True)[0]
+    bend = torch.autograd.grad(slope.sum(), x)[0]
+    assert value.tolist() == slope.tolist() == bend.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_window_falls_from_one_to_zero():
     x = torch.linspace(0, 2, 200, dtype=F64)
     u = cutoff_window(x, 1.5)
