@@ -31,7 +31,8 @@ def in_blocks(function: Callable[[Tensor], Tensor], x: Float[Tensor, "*rows a"],
         return function(x)
     done = [checkpoint(function, part, use_reentrant=False, preserve_rng_state=False) if recompute else function(part)
             for part in _Split.apply(rows, max(1, -(-len(rows) // count)))]
-    return _Cat.apply(*done).reshape(*x.shape[:-1], -1)
+    whole = _Cat.apply(*done)
+    return whole.reshape(*x.shape[:-1], whole.shape[-1])  # -1 would be ambiguous without rows
 
 
 class _Split(Function):

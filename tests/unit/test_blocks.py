@@ -55,6 +55,15 @@ def test_blocks_and_recomputation_change_no_value_and_no_derivative(monkeypatch,
     assert misfit(whole, answers(model, graphs)) < BOUND[dtype]
 
 
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_recomputation_works_without_edges(kind):
+    model, _ = case(kind)
+    graphs = cloud(4, 3, 0, edges=[], vectors=model.config.vectors_in)
+    whole = answers(model, graphs)
+    model.recompute()
+    torch.testing.assert_close(answers(model, graphs), whole)
+
+
 def test_the_comparison_notices_a_lost_direction_in_the_derivative(monkeypatch):
     model, graphs = case("bundle")
     whole = answers(model, graphs)
