@@ -135,10 +135,11 @@ def check_tabulates(model: Ponita, longest: float | None, spacing: float, tolera
     if not isinstance(model, Ponita):
         raise ValueError(f"tables are for a Ponita network, but it is a {type(model).__name__}. Use the field itself.")
     c = model.config
-    if (c.conv, c.conditioning, c.attention) != ("separable", False, False) or c.space == "edges":
-        raise ValueError("tables are for separable convolutions on the bundle or on positions, without conditioning or "
-                         f"attention, but the network has conv {c.conv!r}, space {c.space!r}, conditioning "
-                         f"{c.conditioning}, attention {c.attention}. Use the network itself.")
+    if (c.conv, c.conditioning, c.attention, c.band_limit) != ("separable", False, False, None) or c.space == "edges":
+        raise ValueError("tables are for separable convolutions on the bundle or on positions, without conditioning, "
+                         f"attention or band limit, but the network has conv {c.conv!r}, space {c.space!r}, "
+                         f"conditioning {c.conditioning}, attention {c.attention}, band_limit {c.band_limit}. Use the "
+                         "network itself.")
     if (c.scalars_out, c.vectors_in, c.vectors_out) != (1, 0, 0) or c.level != "graph":
         raise ValueError("tables are for networks of one energy for each graph, but this one has "
                          f"{c.scalars_out} scalars and {c.vectors_out} vectors out for each {c.level}.")

@@ -158,6 +158,7 @@ NO_TABLES = {
     "a full convolution": (frozen_with(conv="full"), r"tables are for separable .*conv 'full'"),
     "lifted edges": (frozen_with(space="edges"), r"tables are for .*space 'edges'"),
     "conditioning": (frozen_with(conditioning=True), r"tables are for .*conditioning True"),
+    "a band limit": (frozen_with(band_limit=1), r"tables are for .*band_limit 1"),
     "vectors": (frozen_with(vectors_out=1), r"one energy for each graph.*1 vectors"),
     "nodes": (frozen_with(level="node"), r"one energy for each graph.*each node"),
     "no distance": (frozen_with(dict(longest=None)), r"longest must be a positive.*None.*largest distance"),
