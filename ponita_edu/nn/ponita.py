@@ -145,7 +145,9 @@ class Ponita(nn.Module):
         if grid.dim != self.config.dim:
             raise ValueError(f"grid must lie in {self.config.dim}D, but {grid.name} lies in {grid.dim}D. Use "
                              f"make_grid({'circle' if self.config.dim == 2 else 'fibonacci'!r}, n).")
-        like = self.embed.weight
+        self._put_grid(grid, self.embed.weight)
+
+    def _put_grid(self, grid: Grid, like: Tensor) -> None:
         self._grid = grid
         self.register_buffer("ori", grid.points.to(like.device, like.dtype, copy=True))  # loading writes into them
         self.register_buffer("ori_weights", grid.weights.to(like.device, like.dtype, copy=True))
@@ -158,17 +160,20 @@ class Ponita(nn.Module):
             self.set_grid(self._grid)
         return self
 
-    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *args) -> None:
+        like = self.embed.weight
+        if local_metadata.get("assign_to_params_buffers"):  # the weights will be those of the dict, in their dtype
+            like = state_dict.get(prefix + "embed.weight", like)
         points, weights = (state_dict.get(prefix + name) for name in ("ori", "ori_weights"))
         with_grid = self._grid is not None and points is not None and weights is not None
-        rounded = with_grid and points.dtype != self.ori.dtype
+        rounded = with_grid and points.dtype != like.dtype
         same = with_grid and all(a.shape == b.shape and torch.equal(a.to(b), b.to(a.dtype).to(b))
                                  for a, b in ((points, self.ori), (weights, self.ori_weights)))
         if with_grid and not same:
-            self.set_grid(Grid.from_points(points, weights, "stored"))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+            self.set_grid(_stored_grid(points, weights))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
         if with_grid and (same or rounded):  # from float64 again, not what was stored in fewer digits
-            self.set_grid(self._grid)
+            self._put_grid(self._grid, like)
 
     @property
     def num_parameters(self) -> int:
@@ -282,6 +287,15 @@ class Ponita(nn.Module):
         else:
             vector = vector[..., None].expand(-1, -1, self.config.dim)  # no vectors, but of the right shape
         return Prediction(scalar, vector).at(self.config.level, graphs)
+
+
+def _stored_grid(points: Tensor, weights: Tensor) -> Grid:
+    # 16 bits keep lengths and sums of 1 to three digits or two only, which is no fault of the grid
+    if points.dtype in (torch.float16, torch.bfloat16):
+        length, total = points.double().norm(dim=-1, keepdim=True), weights.double().sum()
+        if max(float((length - 1).abs().max()), abs(float(total) - 1)) < 0.01:
+            points, weights = points.double() / length, weights.double() / total
+    return Grid.from_points(points, weights, "stored")
 
 
 def _mean_by(a: Tensor, index: Tensor, size: int) -> Tensor:

@@ -436,6 +436,31 @@ def test_a_grid_that_was_stored_in_fewer_digits_is_the_same_grid(stored):
         assert_equivariant(model, graphs, "grid")
 
 
+@pytest.mark.parametrize("stored, digits", [(torch.float16, 1e-3), (torch.bfloat16, 8e-3)], ids=str)
+def test_another_grid_that_was_stored_in_16_bits_is_taken_over(stored, digits):
+    config, graphs = PonitaConfig(1, hidden=8, basis=8, layers=1), Graphs(torch.randn(5, 3), torch.ones(5, 1))
+    wanted = Ponita(config, uneven(), seed=0).to(stored)
+    model = Ponita(config, seed=1)
+    model.load_state_dict(wanted.state_dict())
+    assert len(model.grid) == 20 and float((model.ori - uneven().points).abs().max()) < digits
+    assert float((model.ori.norm(dim=1) - 1).abs().max()) < 1e-6 and abs(float(model.ori_weights.sum()) - 1) < 1e-6
+    torch.testing.assert_close(model(graphs).scalar, wanted.float()(graphs).scalar, rtol=4 * digits, atol=digits)
+    with pytest.raises(ValueError, match="unit vectors"):  # negative control: not every array is a grid
+        model.load_state_dict(wanted.to(stored).state_dict() | {"ori": (1.1 * uneven().points).to(stored)})
+
+
+@pytest.mark.parametrize("grid", [uneven(), None], ids=["another grid", "the same grid"])
+@pytest.mark.parametrize("stored", [torch.float32, F64], ids=str)
+def test_assigned_weights_bring_their_precision_to_the_grid(stored, grid):
+    config, graphs = PonitaConfig(1, hidden=8, basis=8, layers=1), Graphs(torch.randn(5, 3), torch.ones(5, 1))
+    wanted = Ponita(config, grid, seed=0).to(stored)
+    for dtype in (torch.float32, F64):
+        model = Ponita(config, seed=1).to(dtype)
+        model.load_state_dict(wanted.state_dict(), assign=True)
+        assert model.ori.dtype == model.ori_weights.dtype == stored
+        assert torch.equal(model(graphs.to(stored)).scalar, wanted(graphs.to(stored)).scalar)
+
+
 class Adapter(torch.nn.Linear):
     """A low-rank addition to a map whose own weights rest, as adapters do it."""
 
