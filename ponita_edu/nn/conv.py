@@ -87,7 +87,7 @@ class SpatialConv(nn.Module):
         key, query = self.key_transform(h), self.query_transform(h)
         logits = (key[pairs.source] * query[pairs.target]).sum(-1, keepdim=True) / key.shape[-1] ** 0.5
         alpha = (logits - logits.detach().max()).exp() if logits.numel() else logits
-        total = torch.zeros_like(key[..., :1]).index_add(0, pairs.target, alpha)
+        total = alpha.new_zeros(key[..., :1].shape).index_add(0, pairs.target, alpha)
         return alpha / (total[pairs.target] + 1e-6)
 
 
@@ -151,4 +151,4 @@ class FullConv(nn.Module):
     def forward(self, h: Float[Tensor, "points N channels"], pairs: Pairs) -> Float[Tensor, "points N channels"]:
         kernel = self.kernel(pairs.basis) * pairs.weights[:, None]
         message = torch.einsum("epoc,eoc->epc", kernel, h.index_select(0, pairs.source))
-        return torch.zeros_like(h).index_add(0, pairs.target, message) + self.bias
+        return torch.zeros_like(h).index_add(0, pairs.target, message.to(h.dtype)) + self.bias  # autocast: bfloat16
