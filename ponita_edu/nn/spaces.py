@@ -104,10 +104,11 @@ def full_attributes(name: str, r: Float[Tensor, "*#pairs dim"], ori_t: Float[Ten
 
 def edges_of(graphs: Graphs, share: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     """Source, target, loops and shift; with ``share`` each pair once, if it can be (else loops is None)."""
-    # The sender's condition must not tell the two directions apart.
+    # The sender's condition must not tell the two directions apart; nor may its derivative go to one end for both.
     mutual = graphs.mutual if share else None
     if mutual is not None and graphs.cond is not None:
-        if not torch.equal(graphs.cond[mutual.source], graphs.cond[mutual.target]):
+        differs = not torch.equal(graphs.cond[mutual.source], graphs.cond[mutual.target])
+        if differs or (graphs.cond.requires_grad and torch.is_grad_enabled()):
             mutual = None
     return (graphs.source, graphs.target, None, graphs.shift) if mutual is None else mutual
 

@@ -398,6 +398,22 @@ def test_float32_differs_from_float64_by_rounding_only():
             assert (a - b).abs().max() < 1e-5 * a.abs().max()
 
 
+@pytest.mark.parametrize("edge_chunk", [None, 5])
+@pytest.mark.parametrize("space", ["bundle", "positions"])
+def test_the_derivative_by_a_condition_goes_to_the_node_that_has_it(space, edge_chunk):
+    model = network(space, 3, conditioning=True)
+    graphs = hard_batch(3, vectors=vectors_of(space), cond=True)
+    model.recompute(edge_chunk=edge_chunk)
+    found = []
+    for model.share_classes in (True, False):
+        cond = torch.full_like(graphs.cond, 0.3).requires_grad_()  # the same at both ends of every edge
+        found.append(torch.autograd.grad(energy_of(model(graphs._replace(cond=cond))), cond)[0])
+    assert torch.allclose(*found, rtol=0, atol=1e-12) and found[0].std() > 1e-3
+    with torch.no_grad():
+        model.share_classes = True
+        assert model._lift(graphs._replace(cond=cond)).loops is not None  # where nobody asks, kernels are shared
+
+
 # ------------------------------------------------------------------------------------------- loading, adapters, seeds
 def uneven(n=20):
     points = make_grid("fibonacci", n).points
