@@ -236,6 +236,9 @@ class Ponita(nn.Module):
         Returns:
             sd(h), sd(y), sd(z) of each block (no third column for one-step convolutions).
 
+        Raises:
+            ValueError: if a convolution gives a constant on this batch, or a kernel's weight is made of others.
+
         Source: the public implementations do this unasked in their first training step.
         """
         stds: dict[nn.Module, tuple[Tensor, Tensor]] = {}
@@ -245,6 +248,11 @@ class Ponita(nn.Module):
 
         steps = [[m for m in b.conv.modules() if isinstance(m, (SpatialConv, FiberConv, FullConv))]
                  for b in self.blocks]
+        for name, module in self.blocks.named_modules():
+            if isinstance(module, (SpatialConv, FiberConv, FullConv)) and not isinstance(module.kernel.weight,
+                                                                                         nn.Parameter):
+                raise ValueError(f"calibrate rescales weights, but that of blocks.{name}.kernel is made of others anew "
+                                 "in each step (weight_norm, pruning). Calibrate first, then add these.")
         hooks = [m.register_forward_hook(measure) for block in steps for m in block]
         try:
             with torch.no_grad():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from clouds import cloud
+from torch.nn.utils import parametrizations, prune
 
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
 from ponita_edu.data.edges import complete_edges, periodic_pairs, radius_edges
@@ -31,6 +32,12 @@ NAN = float("nan")
 
 def small(**settings):
     return Ponita(PonitaConfig(**dict(scalars_in=1, hidden=4, basis=4, layers=1) | settings), seed=0)
+
+
+def with_kernel(change, *more):
+    model = small()
+    change(model.blocks[0].conv.spatial.kernel, *more)
+    return model
 
 
 def good():
@@ -236,6 +243,10 @@ NETWORK = {
                                r"graphs are torch\.float64 .*network is torch\.float32.*model\.to"),
     "calibrate without edges": (lambda: small().calibrate(graph_with(edge_index=torch.zeros(2, 0, dtype=torch.long))()),
                                 r"graphs must make every kernel act.*several nodes and edges"),
+    "calibrate a weight norm": (lambda: with_kernel(parametrizations.weight_norm).calibrate(good()),
+                                r"calibrate .*blocks\.0\.conv\.spatial\.kernel is made of others.*Calibrate first"),
+    "calibrate a pruned kernel": (lambda: with_kernel(prune.identity, "weight").calibrate(good()),
+                                  r"calibrate .*blocks\.0\.conv\.spatial\.kernel is made of others"),
     "calibrate a tensor": (lambda: small().calibrate(POS), r"graphs must be a Graphs.* Tensor"),
 }
 WEIGHTS = {
