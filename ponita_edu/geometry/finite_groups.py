@@ -83,7 +83,7 @@ def permuting_rotations(
             rotations.append(refined)
             permutations.append(target)
     order = sorted(range(len(rotations)), key=lambda k: (permutations[k] != np.arange(len(p))).any())
-    return torch.tensor(np.array(rotations)[order]), torch.tensor(np.array(permutations)[order])
+    return torch.from_numpy(np.array(rotations)[order]), torch.from_numpy(np.array(permutations)[order])
 
 
 def _candidate_rotations(p: np.ndarray, w: np.ndarray, tolerance: float) -> Iterator[np.ndarray]:

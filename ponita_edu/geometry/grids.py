@@ -1,7 +1,7 @@
 r"""Grids of orientations on S¹ and S² with quadrature weights (notebook 03).
 
 A grid replaces an integral over the sphere by a weighted sum, (1/|S|) ∫ f(o) do ≈ Σ_i w_i f(o_i), Σ_i w_i = 1.
-All grids are float64 and made on the CPU; networks cast them.
+All grids are float64 and made on the CPU, whatever torch's default device; networks cast them.
 """
 
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ class Grid:
     @cached_property
     def frame_error(self) -> float:
         """Largest entry of |Σ w o oᵀ − I/d|; 0 (to rounding) means that vectors come back as v/d exactly."""
-        return float((self.frame - torch.eye(self.dim, dtype=torch.float64) / self.dim).abs().max())
+        return float((self.frame - torch.eye(self.dim, dtype=torch.float64, device="cpu") / self.dim).abs().max())
 
     @cached_property
     def _symmetries(self) -> tuple[Tensor, Tensor]:
@@ -128,7 +128,7 @@ class Grid:
         if rotation.shape != (d, d):
             raise ValueError(f"rotation must have shape [{d}, {d}] for this grid; got {tuple(rotation.shape)}.")
         rotation = rotation.detach().cpu().to(torch.float64)
-        error = float((rotation @ rotation.T - torch.eye(d, dtype=torch.float64)).abs().max())
+        error = float((rotation @ rotation.T - torch.eye(d, dtype=torch.float64, device="cpu")).abs().max())
         if not error < 1e-6:
             raise ValueError(
                 f"rotation must be orthogonal; |R Rᵀ − I| reaches {error:.2g}. "
@@ -196,7 +196,7 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
                          "Networks use 12 to 110.")
     if name == "lebedev":
         points, weights = lebedev_points(int(n))
-        return Grid(torch.tensor(points), torch.tensor(weights), name)
+        return Grid(torch.tensor(points, device="cpu"), torch.tensor(weights, device="cpu"), name)
     if name == "circle":
         return _uniform(circle_points(n), name)
     if name == "fibonacci":
@@ -207,11 +207,11 @@ def make_grid(name: str, n: int | None = None, seed: int = 0) -> Grid:
 
 
 def _uniform(points: np.ndarray, name: str) -> Grid:
-    return Grid(torch.tensor(points, dtype=torch.float64), _equal_weights(len(points)), name)
+    return Grid(torch.tensor(points, dtype=torch.float64, device="cpu"), _equal_weights(len(points)), name)
 
 
 def _equal_weights(n: int) -> Tensor:
-    return torch.full((n,), 1.0 / n, dtype=torch.float64)
+    return torch.full((n,), 1.0 / n, dtype=torch.float64, device="cpu")
 
 
 def _check_points(points: Tensor) -> None:

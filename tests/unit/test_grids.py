@@ -13,6 +13,7 @@ from scipy.special import eval_legendre
 from ponita_edu.geometry import GRID_NAMES, Grid, cyclic_rotations, make_grid, random_rotations
 from ponita_edu.geometry.grid_families import PLATONIC_SIZES, lebedev_sizes
 from ponita_edu.geometry.repulsion import FORCE_TOLERANCE, largest_force, repulsion_points
+from ponita_edu.nn import Ponita, PonitaConfig
 
 F64 = torch.float64
 REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/ponita/grids.npz"
@@ -182,6 +183,18 @@ def test_repulsion_bits_do_not_depend_on_the_number_of_threads():
         )
     hashes = [process.communicate(timeout=120)[0] for process in running]
     assert hashes[0] == hashes[1] and len(hashes[0]) > 60
+
+
+@pytest.mark.parametrize("name", GRID_NAMES)
+def test_grids_are_on_the_cpu_whatever_the_default_device(name):
+    wanted = make_grid(name, None if name in PLATONIC_SIZES else 14)
+    with torch.device("meta"):  # stands for a GPU
+        grid = make_grid(name, None if name in PLATONIC_SIZES else 14)
+        assert torch.equal(grid.points, wanted.points) and torch.equal(grid.weights, wanted.weights)
+        assert torch.equal(grid.symmetries()[1], wanted.symmetries()[1]) and grid.frame_error == wanted.frame_error
+        assert grid.rotated(grid.symmetries()[0][-1]).points.device.type == "cpu"
+        if grid.dim == 3:
+            assert Ponita(PonitaConfig(1, hidden=4, basis=4, layers=1), grid).ori.device.type == "meta"
 
 
 def test_changing_a_grid_does_not_change_the_next_one():
