@@ -52,6 +52,13 @@ def molecules(pos: Float[Tensor, "nodes 3"], x: Float[Tensor, "nodes elements"],
     return Graphs(pos, x, edge_index=edges, batch=batch)
 
 
+def check_derivatives(name: str, graphs: Graphs) -> None:
+    """Raise a ValueError inside ``torch.inference_mode``, or on a batch that was made there."""
+    if torch.is_inference_mode_enabled() or graphs.pos.is_inference():
+        raise ValueError(f"{name} are derivatives, which torch.inference_mode rules out. Use torch.no_grad, which "
+                         "they allow, and make the batch outside of inference_mode.")
+
+
 class ForceField(nn.Module):
     r"""Energy and forces of molecules, with a network that gives one scalar for each graph.
 
@@ -124,9 +131,7 @@ class ForceField(nn.Module):
         Raises:
             ValueError: inside ``torch.inference_mode``, which rules out derivatives.
         """
-        if torch.is_inference_mode_enabled() or graphs.pos.is_inference():
-            raise ValueError("forces are derivatives, which torch.inference_mode rules out. Use torch.no_grad, which "
-                             "they allow, and make the batch outside of inference_mode.")
+        check_derivatives("forces", graphs)
         with torch.enable_grad(), torch.autocast(graphs.pos.device.type, enabled=False):
             if not (create_graph and graphs.pos.requires_grad):  # else the caller differentiates by its own positions
                 graphs = graphs.requires_grad_()
@@ -141,13 +146,16 @@ class ForceField(nn.Module):
 
         Symmetric for an invariant network; for a bundle with a fixed grid up to the grid's error, so it is made so.
 
+        In the precision of the network, also under no_grad.
+
         Raises:
-            ValueError: without a cell of positive volume.
+            ValueError: without a cell of positive volume, and inside ``torch.inference_mode``.
         """
+        check_derivatives("stresses", graphs)
         volume = None if graphs.cell is None else torch.linalg.det(graphs.cell.double()).abs()
         if volume is None or not bool((volume > 0).all()):
             raise ValueError("stress needs a cell of positive volume in each graph. Give all three lattice vectors.")
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autocast(graphs.pos.device.type, enabled=False):
             strain = graphs.pos.new_zeros(graphs.num_graphs, 3, 3).requires_grad_()
             moved = graphs.pos + torch.einsum("nij,nj->ni", strain[graphs.batch], graphs.pos)
             cell = graphs.cell + graphs.cell @ strain.mT

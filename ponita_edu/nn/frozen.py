@@ -11,7 +11,7 @@ from torch.nn.functional import gelu
 from ponita_edu.data.graphs import Graphs
 from ponita_edu.nn import spaces
 from ponita_edu.nn.blocks import edge_product, edge_sum, fiber_sum, ways
-from ponita_edu.nn.forcefield import ForceField
+from ponita_edu.nn.forcefield import ForceField, check_derivatives
 from ponita_edu.nn.ponita import Block
 from ponita_edu.nn.prediction import check_fits
 from ponita_edu.nn.tables import KernelTable, Place, check_tabulates, fiber_kernels
@@ -62,7 +62,8 @@ class FrozenField(ForceField):
         if create_graph:
             raise ValueError("create_graph must be False, since tables have no second derivatives. Use the field that "
                              "they were made of, or differences of forces.")
-        with torch.no_grad():
+        check_derivatives("forces", graphs)  # the tables' own are made by autograd
+        with torch.no_grad(), torch.autocast(graphs.pos.device.type, enabled=False):
             return self._forward(graphs)
 
     def _forward(self, graphs: Graphs) -> tuple[Tensor, Tensor]:

@@ -141,6 +141,18 @@ def test_a_periodic_cell():
     assert torch.equal(frozen.stress(graphs), field.stress(graphs))  # by the network itself
 
 
+def test_forces_of_tables_are_as_precise_under_autocast_and_refused_in_inference_mode():
+    field = make("bundle, window").float()
+    graphs = frame(field).to(torch.float32)
+    frozen = FrozenField(field, spacing=0.2)
+    wanted = frozen(graphs)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = frozen(graphs)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"forces are .*torch\.inference_mode rules out"):
+        frozen(graphs)
+
+
 @pytest.mark.parametrize("where", ["conv.spatial.kernel", "conv.fiber.kernel", "linear_1", "linear_2"])
 def test_maps_with_hooks_or_adapters_have_no_tables(where):
     field = make("bundle")

@@ -169,6 +169,16 @@ def strained(pos, cell, epsilon):
     return pos + pos @ epsilon.T, cell + cell @ epsilon.T
 
 
+def test_stress_is_as_precise_under_autocast_and_refused_in_inference_mode():
+    field, graphs = ForceField(network("positions").float(), [1, 6], CUTOFF), graphs_of(*crystal("cube"))
+    graphs = graphs.to(torch.float32)
+    wanted = field.stress(graphs)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(field.stress(graphs), wanted)
+    with torch.inference_mode(), pytest.raises(ValueError, match=r"stresses are .*torch\.inference_mode rules out"):
+        field.stress(graphs)
+
+
 @pytest.mark.parametrize("name", ["skew", "small"])
 def test_forces_and_stress_are_differences_of_the_energy(name):
     field = ForceField(network("positions"), [1, 6], CUTOFF)
