@@ -144,7 +144,8 @@ def check_tabulates(model: Ponita, longest: float | None, spacing: float, tolera
         raise ValueError("tables are for networks of one energy for each graph, but this one has "
                          f"{c.scalars_out} scalars and {c.vectors_out} vectors out for each {c.level}.")
     for name, m in model.named_modules():
-        if name.split(".")[-1] in ("kernel", "linear_1", "linear_2") and not is_plain(m):
+        by_hand = name.split(".")[-1] in ("kernel", "linear_1", "linear_2") or name.startswith("readouts.")
+        if by_hand and not is_plain(m):
             raise ValueError(f"tables are for a network's own maps, but {name} is a {type(m).__name__} or has hooks. "
                              "Merge adapters into the weights first, or use the network itself.")
     longest = c.radius if longest is None else longest

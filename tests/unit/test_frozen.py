@@ -153,9 +153,10 @@ def test_forces_of_tables_are_as_precise_under_autocast_and_refused_in_inference
         frozen(graphs)
 
 
-@pytest.mark.parametrize("where", ["conv.spatial.kernel", "conv.fiber.kernel", "linear_1", "linear_2"])
+@pytest.mark.parametrize("where", ["blocks.1.conv.spatial.kernel", "blocks.1.conv.fiber.kernel", "blocks.1.linear_1",
+                                   "blocks.1.linear_2", "readouts.0"])
 def test_maps_with_hooks_or_adapters_have_no_tables(where):
     field = make("bundle")
-    field.network.blocks[1].get_submodule(where).register_forward_hook(lambda module, given, out: 2 * out)
-    with pytest.raises(ValueError, match=rf"own maps, but blocks\.1\.{where} is a Linear or has hooks\. Merge"):
+    field.network.get_submodule(where).register_forward_hook(lambda module, given, out: 2 * out)
+    with pytest.raises(ValueError, match=rf"own maps, but {where} is a Linear or has hooks\. Merge"):
         FrozenField(field, 12.0)
