@@ -43,19 +43,26 @@ class FiberBasis(nn.Module):
 
 class SpatialSteps(nn.Module):
     """Functions of |r|, and of the condition if there is one, by a small network; in turn times the polynomial of each
-    degree."""
+    degree.
+
+    Attributes are r.o and |r_perp|, then |r|^2 if it is given, then the condition. The network gives |r|^2: as a sum of
+    squares it would lose a part of its second derivatives where r is parallel to o and |r_perp| has none.
+    """
 
     def __init__(self, hidden: int, basis: int, degree: int, conditions: int = 0):
         super().__init__()
-        self.degree = degree
+        self.degree, self.conditions = degree, conditions
         self.radial = nn.Sequential(nn.Linear(2 + conditions, hidden), nn.GELU(), nn.Linear(hidden, basis), nn.GELU(),
                                     nn.Linear(basis, basis))
 
     def forward(self, attributes: Float[Tensor, "*pairs attributes"]) -> Float[Tensor, "*pairs basis"]:
-        along, across = attributes[..., 0], attributes[..., 1]
-        squared = along * along + across * across
+        along, across, more = attributes[..., 0], attributes[..., 1], attributes[..., 2:]
+        if more.shape[-1] > self.conditions:
+            squared, more = more[..., 0], more[..., 1:]
+        else:
+            squared = along * along + across * across
         length = torch.where(squared > 0, squared, 1.0).sqrt() * (squared > 0)  # a derivative of 0 at 0
-        radial = self.radial(torch.cat((torch.stack((length, squared), -1), attributes[..., 2:]), -1))
+        radial = self.radial(torch.cat((torch.stack((length, squared), -1), more), -1))
         degrees = torch.arange(self.degree + 1, device=along.device)
         angular = legendre(along, squared, self.degree) / (1 + squared[..., None]) ** (degrees / 2)
         return radial * angular[..., torch.arange(radial.shape[-1], device=along.device) % (self.degree + 1)]

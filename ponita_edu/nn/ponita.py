@@ -282,7 +282,7 @@ class Ponita(nn.Module):
             return spaces.positions(graphs, self.shares)
         if c.space == "edges":
             return spaces.edges(graphs, c.radius)
-        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, self.shares)
+        return spaces.bundle(graphs, self.ori, c.conv, c.attributes, self.shares, c.band_limit is not None)
 
     def _project(self, signal: Tensor, points: spaces.Points, graphs: Graphs) -> Prediction:
         scalar, vector = signal.split((self.config.scalars_out, self.config.vectors_out), dim=-1)

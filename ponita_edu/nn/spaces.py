@@ -33,11 +33,12 @@ def positions(graphs: Graphs, share: bool = False) -> Points:
     return Points(graphs.x, source, target, attributes, distance, loops=loops)
 
 
-def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: str, share: bool = False) -> Points:
+def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: str, share: bool = False,
+           squared: bool = False) -> Points:
     """Every node carries all orientations of the grid.
 
-    Separable: attributes of pairs with equal orientation, [edges, N, 2]. Full: of all pairs, [edges, N, N, A], the
-    receiver's orientation first.
+    Separable: attributes of pairs with equal orientation, [edges, N, 2], and |r|^2 as a third if ``squared``. Full: of
+    all pairs, [edges, N, N, A], the receiver's orientation first.
     """
     source, target, loops, shift = edges_of(graphs, share)
     features = scalar_to_sphere(graphs.x, ori)
@@ -46,6 +47,8 @@ def bundle(graphs: Graphs, ori: Float[Tensor, "N dim"], conv: str, attributes: s
     r = graphs.vectors(source, target, shift)
     if conv == "separable":
         named = spatial_invariants(r[:, None], ori)
+        if squared:
+            named = torch.cat((named, r.square().sum(-1)[:, None, None].expand(-1, len(ori), 1)), dim=-1)
     else:
         named = full_attributes(attributes, r[:, None, None], ori[:, None], ori[None, :])
     named = _with_condition(named, graphs, source)

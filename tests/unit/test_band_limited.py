@@ -6,6 +6,7 @@ import torch
 from ponita_edu.analysis import band_limited as bl
 from ponita_edu.analysis.equivariance import assert_equivariant, equivariance_error
 from ponita_edu.analysis.equivariance_table import random_clouds
+from ponita_edu.data.graphs import Graphs
 from ponita_edu.geometry import make_grid
 from ponita_edu.nn.band_limited import spatial_basis
 from ponita_edu.nn.config import PonitaConfig
@@ -61,6 +62,26 @@ def test_it_stays_exact_with_other_settings(settings):
         changed = network(2, **settings)(graphs._replace(cond=cond + 0.5)).scalar
         assert not torch.allclose(network(2, **settings)(graphs).scalar, changed)  # it is seen
     assert worst(network(2, **settings), graphs) < 1e-13
+
+
+@pytest.mark.parametrize("conditioning", [False, True])
+def test_second_derivatives_are_differences_of_forces_along_an_orientation_too(conditioning):
+    model, step = network(1, conditioning=conditioning), 1e-4
+    pos = torch.tensor([[0.0, 0, 0], [0, 0, 1.1], [0, 0, -1.2]], dtype=torch.float64)  # the grid holds ±z
+    ones = torch.ones(3, 1, dtype=torch.float64)
+
+    def forces(pos):
+        graphs = Graphs(pos, ones, vec=ones[:, :, None] * pos.new_tensor([0.3, -0.2, 0.5]),
+                        cond=0.7 * ones if conditioning else None).requires_grad_()
+        return torch.autograd.grad(model(graphs).scalar.sum(), graphs.pos, create_graph=True)[0], graphs.pos
+
+    force, at = forces(pos)
+    for i, k in ((0, 0), (1, 1), (2, 2)):
+        change = torch.zeros_like(pos)
+        change[i, k] = step
+        wanted = (forces(pos + change)[0] - forces(pos - change)[0]) / (2 * step)
+        found = torch.autograd.grad(force[i, k], at, retain_graph=True)[0]
+        assert float((found - wanted).detach().norm()) < 1e-6 * float(wanted.detach().norm())
 
 
 def test_fast_paths_change_nothing():
