@@ -51,7 +51,10 @@ class SpatialConv(nn.Module):
     Args:
         channels: channels of h.
         basis: number of basis functions phi.
-        attention: weigh each message by softmax(key(h_s) . query(h_t) / sqrt(128)) over the edges into a receiver.
+        attention: weigh each message by softmax of l = key(h_s) . query(h_t) / sqrt(128) over the edges into a
+            receiver, as public code has it: exp(l - m) / (1e-6 + sum of exp(l - m)), m the largest l of the whole
+            batch. A receiver whose largest l lies far below m (14 and more) thus gets weights of a sum below 1, and a
+            prediction depends on what else is in the batch.
     """
 
     def __init__(self, channels: int, basis: int, attention: bool = False):

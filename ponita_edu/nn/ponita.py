@@ -46,7 +46,8 @@ class Ponita(nn.Module):
     E(n), exactly (edges in 2D: of SE(2), because one of their attributes is signed). With space ``bundle`` it is
     exactly equivariant when points and grid move together, and to the grid's own symmetries; for any other rotation
     *approximately*, with an error that falls with the number of orientations (``analysis.equivariance`` measures it);
-    with ``band_limit`` L exactly too, on a grid that integrates degree 4L.
+    with ``band_limit`` L exactly too, on a grid that integrates degree 4L. Mirrors are among these motions in 3D, but
+    not with the signed attributes ``se3``, and not in 2D, where the bundle's attributes are signed too.
 
     Any number of derivatives can be taken by ``torch.autograd``, one vector at a time; ``torch.func`` and batches of
     vectors (``is_grads_batched``, ``vectorize=True``) do not know the sums in ``nn.blocks``.

@@ -10,7 +10,7 @@ from clouds import F64, cloud, hard_batch, hard_parts
 
 from ponita_edu.analysis.equivariance import assert_equivariant
 from ponita_edu.data.edges import complete_edges
-from ponita_edu.data.graphs import Graphs
+from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import Grid, make_grid, random_rotations
 from ponita_edu.nn import spaces
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
@@ -225,11 +225,15 @@ def test_the_batch_check_notices_graphs_that_touch_each_other():
 
 @pytest.mark.parametrize("space", ["bundle", "positions"])
 def test_attention_depends_on_the_batch_only_through_the_constant_in_its_denominator(space):
-    # As published: exp(l - largest l of the batch) / (sum + 1e-6), so the batch enters at the order of 1e-6.
+    # As published: exp(l - largest l of the batch) / (sum + 1e-6), so the batch enters at the order of 1e-6 as long as
+    # its logits are alike; far below the largest one, the constant is all there is.
     model = network(space, 3, attention=True)
     together = model(hard_batch(3, vectors=vectors_of(space))).scalar
     apart = torch.cat([model(part).scalar for part in hard_parts(3, vectors=vectors_of(space))])
     assert (apart - together).abs().max() < 1e-4
+    part, loud = hard_parts(3, vectors=vectors_of(space))[0], cloud(4, 3, 0, vectors=vectors_of(space))
+    beside = model(collate([part, loud._replace(x=100 * loud.x)])).scalar[:len(model(part).scalar)]
+    assert (beside - model(part).scalar).abs().max() > 1e-3
 
 
 # ------------------------------------------------------------------------------------- what reaches whom, and how
