@@ -27,14 +27,20 @@ def covering_radius(points: np.ndarray) -> float:
 
     In 3D the farthest direction is the normal n of a face of the convex hull (a Voronoi vertex), at angle arccos of
     the face's distance from the origin. If all points lie on a plane at distance c, it is π − arccos c, on the
-    plane's far side. On the circle: half the largest gap.
+    plane's far side. If the hull lies to one side of the origin, as it does for points of half a sphere, it may also
+    be opposite to the place of an edge that is nearest to the origin. On the circle: half the largest gap.
     """
     if points.shape[1] == 2:
         return float(_gaps(points)[1].max() / 2)
     normal, distance = _common_plane(points)
     if normal is not None:
-        return float(np.pi - np.arccos(np.clip(distance, -1, 1)))
-    return float(np.arccos(np.clip(-ConvexHull(points).equations[:, 3], -1, 1)).max())
+        order = _gaps(_across(points, normal))[0]
+        edges = np.stack((order, np.roll(order, 1)), axis=1)
+        return max(float(np.pi - np.arccos(np.clip(distance, -1, 1))), _opposite_to_an_edge(points, edges))
+    hull = ConvexHull(points)
+    radius = float(np.arccos(np.clip(-hull.equations[:, 3], -1, 1)).max())
+    edges = hull.simplices[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    return max(radius, _opposite_to_an_edge(points, edges)) if hull.equations[:, 3].max() > 0 else radius
 
 
 def voronoi_areas(points: np.ndarray) -> np.ndarray:
@@ -47,8 +53,7 @@ def voronoi_areas(points: np.ndarray) -> np.ndarray:
     if normal is None:
         return SphericalVoronoi(points).calculate_areas()
     # Points on one circle: every cell is a lune between two half-planes through the circle's axis.
-    across = np.linalg.svd(normal[None])[2][1:]
-    return 2 * _lunes(points @ across.T)
+    return 2 * _lunes(_across(points, normal))
 
 
 def quadrature_error(points: np.ndarray, weights: np.ndarray, degree: int) -> float:
@@ -92,6 +97,19 @@ def _common_plane(points: np.ndarray) -> tuple[np.ndarray | None, float]:
     towards = inside.T @ (inside @ centre)  # foot of the perpendicular from the origin
     distance = float(np.linalg.norm(towards))
     return (towards / distance if distance > _FLAT else inside[0]), distance
+
+
+def _across(points: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """[N, 2]: the points seen along the normal."""
+    return points @ np.linalg.svd(normal[None])[2][1:].T
+
+
+def _opposite_to_an_edge(points: np.ndarray, edges: np.ndarray) -> float:
+    """Angle to the nearest point from the direction opposite to the edge [i, j] whose middle is nearest to 0."""
+    middles = points[edges].mean(axis=1)  # of unit vectors, so no other place of an edge is nearer
+    middle = middles[np.linalg.norm(middles, axis=1).argmin()]
+    length = np.linalg.norm(middle)
+    return float(np.arccos(np.clip((points @ -middle).max() / length, -1, 1))) if length > _FLAT else 0.0
 
 
 def _gaps(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

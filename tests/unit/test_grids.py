@@ -314,7 +314,14 @@ FLAT_OR_FEW = [
     make_grid("fibonacci", 3),
     Grid.from_points(POLE_CAP),
 ]
-FIGURES = [make_grid("fibonacci", 15), random_grid(5), random_grid(30), make_grid("cube"), *FLAT_OR_FEW]
+ONE_SIDED = [  # the farthest direction is opposite to an edge of the hull
+    Grid.from_points(torch.tensor([[1, 0, 0.0], [0.8, 0.6, 0], [0.28, 0.96, 0]], dtype=F64)),
+    Grid.from_points(torch.tensor([[0.6, 0, 0.8], [0.48, 0.36, 0.8], [0.36, 0.48, 0.8]], dtype=F64)),
+    Grid.from_points(
+        torch.tensor([[1, 0, 0.0], [0.28, 0.96, 0], [0.768, 0.576, 0.28], [0.768, 0.576, -0.28]], dtype=F64)
+    ),
+]
+FIGURES = [make_grid("fibonacci", 15), random_grid(5), random_grid(30), make_grid("cube"), *FLAT_OR_FEW, *ONE_SIDED]
 
 
 @pytest.mark.parametrize("grid", FIGURES, ids=repr)
