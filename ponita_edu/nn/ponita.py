@@ -106,7 +106,9 @@ class Ponita(nn.Module):
     def recompute(self, on: bool = True, edge_chunk: int | None = None) -> None:
         """Keep only each block's input and the kernel basis, and make the rest again in the backward pass.
 
-        Less memory for about a third more time; outputs and derivatives do not change.
+        Less memory for about a third more time; outputs and derivatives do not change. The backward pass reads the
+        network's weights again: with ``torch.func.functional_call``, take derivatives with ``recompute(False)``, or by
+        weights and positions they would be those of the network's own weights.
 
         Args:
             edge_chunk: keep nothing of the edges at all, and never have more than so many of them in work: memory is
