@@ -37,7 +37,7 @@ class TrainConfig:
     checkpoint_minutes: float = setting(2.0, "minutes from one checkpoint to the next")
     seed: int = setting(0, "of the initial weights, the order of the data and the rotations")
     max_minutes: float | None = setting(None, "stop by then, with a result; the same command goes on from there")
-    accelerator: str = setting("auto", "cpu, cuda, mps or auto")
+    accelerator: str = setting("auto", "cpu, cuda or auto (cuda where there is one)")
     devices: int = setting(1, "devices on each node")
     num_nodes: int = setting(1, "machines")
     strategy: str = setting("auto", "of Lightning Fabric, for example ddp")

@@ -45,7 +45,7 @@ def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric by the settings; ``launch()`` then starts the processes.
 
     Raises:
-        ValueError: on devices that are not there, or a batch that cannot be shared out evenly.
+        ValueError: on devices that are not there or know no float64, or a batch that cannot be shared out evenly.
     """
     try:
         from lightning_fabric import Fabric
@@ -56,12 +56,18 @@ def make_fabric(config: TrainConfig) -> Fabric:
     if config.batch_size % processes:
         raise ValueError(f"train.batch_size must be a multiple of the number of processes, {processes}, but is "
                          f"{config.batch_size}.")
+    accelerator = config.accelerator
+    if accelerator == "auto" and torch.backends.mps.is_available():
+        accelerator = "cpu"  # Fabric would take Apple's GPU
     try:
-        fabric = Fabric(accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes,
+        fabric = Fabric(accelerator=accelerator, devices=config.devices, num_nodes=config.num_nodes,
                         strategy=config.strategy, precision=config.precision)
     except Exception as error:  # Fabric has a different one for each cause
         raise ValueError(f"train.accelerator {config.accelerator!r}, train.devices {config.devices} and train.strategy "
                          f"{config.strategy!r} do not go together here: {str(error).splitlines()[0]}") from None
+    if fabric.device.type == "mps":
+        raise ValueError(f"train.accelerator {config.accelerator!r} would be Apple's GPU, which has no float64: errors "
+                         "are summed, and energies kept, in it. Choose cpu.")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     # DDP's remark on the gradient of a readout to one number, whose strides are of no consequence

@@ -265,6 +265,16 @@ def test_batch_that_cannot_be_shared_evenly_is_refused():
         training.make_fabric(replace(CONFIG, devices=3))
 
 
+def test_on_a_mac_the_processor_is_taken_since_its_gpu_has_no_float64(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    # what Fabric asks, which keeps its first answer
+    monkeypatch.setattr("lightning_fabric.accelerators.mps.MPSAccelerator.is_available", lambda: True)
+    assert training.make_fabric(replace(CONFIG, accelerator="auto")).device.type == "cpu"
+    for name in ("mps", "gpu"):
+        with pytest.raises(ValueError, match=f"train.accelerator '{name}' would be Apple's GPU.*Choose cpu"):
+            training.make_fabric(replace(CONFIG, accelerator=name))
+
+
 def test_float64_run_differs_from_float32_by_rounding(data, tmp_path):
     _, single = run(data, tmp_path / "a")
     _, double = run(data, tmp_path / "b", replace(CONFIG, precision="64-true"))
