@@ -24,12 +24,23 @@ COMMANDS = {  # each is a function of `commands`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; 0 if all went well, 2 after an error that is the user's to repair, 130 after Ctrl-C."""
+    """Run a command.
+
+    Returns:
+        0 if all went well, 2 after an error that is the user's to repair, 130 after Ctrl-C, 141 if nobody read on.
+    """
+    if getattr(sys.stdout, "errors", "") == "strict":  # on Windows a file or a pipe often cannot hold Å or ±
+        sys.stdout.reconfigure(errors="backslashreplace")
     argv = list(sys.argv[1:] if argv is None else argv)
     # Idle threads of torch (not imported yet) shall sleep, not spin: five times faster where others compute too.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
-        return _dispatch(argv)
+        code = _dispatch(argv)
+        print(end="", flush=True)
+        return code
+    except BrokenPipeError:  # `| head` has seen enough; what is left would be written at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError) as error:
         if os.environ.get("PONITA_EDU_DEBUG") == "1":
             raise

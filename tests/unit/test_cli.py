@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -298,6 +299,22 @@ def test_every_command_of_the_list_says_how_it_is_used(command, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([command, "--help"])
     assert end.value.code == 0 and capsys.readouterr().out.startswith(f"usage: ponita-edu {command}")
+
+
+@pytest.mark.parametrize("argv", [["train", "qm9-gen", "--help"], ["queue"]])
+def test_an_output_that_has_no_angstrom_gets_its_code(argv):
+    done = subprocess.run([sys.executable, "-m", "ponita_edu.cli", *argv], capture_output=True, timeout=60,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and rb"\xc5" in done.stdout, done.stderr
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "ponita_edu.cli", "queue"], stdout=writer, stderr=subprocess.PIPE,
+                          timeout=60)
+    os.close(writer)
+    assert done.returncode == 141 and not done.stderr
 
 
 @pytest.mark.parametrize("command, module", [("lab", lab), ("app", app)])
