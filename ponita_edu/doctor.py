@@ -51,14 +51,14 @@ def read_lock(path: Path = LOCK) -> dict[str, str]:
         line = line.split("#")[0].strip()
         if not line:
             continue
-        match = re.fullmatch(r"([a-z0-9-]+)==([^\s;]+)(?:\s*; sys_platform != \"(\w+)\")?", line)
+        match = re.fullmatch(r"([a-z0-9-]+)==([^\s;]+)(?:\s*; sys_platform ([!=]=) \"(\w+)\")?", line)
         if match is None:
             raise ValueError(
                 f"{path.name}, line {number}: got {line!r}; expected name==version, with "
-                '`; sys_platform != "win32"` after it at most. Make the file anew with `make lock`.'
+                '`; sys_platform != "win32"` (or ==) after it at most. Make the file anew with `make lock`.'
             )
-        name, version, without = match.groups()
-        if sys.platform != without:
+        name, version, relation, system = match.groups()
+        if relation is None or (sys.platform == system) == (relation == "=="):
             pins[name] = version
     return pins
 

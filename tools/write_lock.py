@@ -12,8 +12,10 @@ from importlib.metadata import distributions
 # and differ from build to build.
 SKIP = re.compile(r"pip|ponita-edu|triton|nvidia-.*|cuda-.*")
 
-# Needed on Unix only. What other systems need besides (colorama, pywinpty, appnope), pip adds by itself.
-MARKERS = {name: '; sys_platform != "win32"' for name in ("pexpect", "ptyprocess")}
+# Needed on Unix only, or to be had on Linux only. What other systems need besides (colorama, pywinpty, appnope), pip
+# adds by itself.
+MARKERS = {name: '; sys_platform != "win32"' for name in ("pexpect", "ptyprocess")} | {
+    "atheris": '; sys_platform == "linux"'}
 
 HEADER = f"""\
 # Exact versions of the library and its course, chem, compare and dev extras: the notebooks ran with them.

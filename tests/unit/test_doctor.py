@@ -2,10 +2,13 @@
 
 import json
 import sys
+import tomllib
 from collections import namedtuple
+from itertools import chain
 
 import pytest
 import torch
+from packaging.requirements import Requirement
 
 from ponita_edu import doctor, paths
 
@@ -59,11 +62,23 @@ def test_installation_without_a_lock_is_no_fault(tmp_path):
 
 def test_lock_line_for_another_system_does_not_count(tmp_path, monkeypatch):
     lock = tmp_path / "requirements.lock"
-    lock.write_text('pexpect==4.9.0; sys_platform != "win32"\nsix==1.17.0\n')
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert doctor.read_lock(lock) == {"six": "1.17.0"}
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert doctor.read_lock(lock) == {"pexpect": "4.9.0", "six": "1.17.0"}
+    lock.write_text('atheris==3.0.0; sys_platform == "linux"\npexpect==4.9.0; sys_platform != "win32"\nsix==1.17.0\n')
+    for platform, names in (("win32", {"six"}), ("darwin", {"pexpect", "six"}),
+                            ("linux", {"atheris", "pexpect", "six"})):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert doctor.read_lock(lock).keys() == names
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin", "linux"])
+def test_the_lock_asks_no_system_for_what_the_package_does_not_want_there(platform, monkeypatch):
+    """atheris has no wheel but for Linux: without its marker `conda env create` ends on Windows and macOS."""
+    project = tomllib.loads((doctor.LOCK.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [Requirement(r) for r in chain(project["dependencies"], *project["optional-dependencies"].values())]
+    # before the platform is changed: packaging keeps what it has seen of it
+    marked = {r.name: r.marker.evaluate({"sys_platform": platform}) for r in wanted if r.marker}
+    monkeypatch.setattr(sys, "platform", platform)
+    pins = doctor.read_lock().keys()
+    assert "atheris" in marked and all((name in pins) == here for name, here in marked.items())
 
 
 @pytest.mark.parametrize("line", ["numpy>=2.0", "numpy", "-e ."])
