@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ponita_edu.lab import attend, check_address, private_log
+from ponita_edu.lab import attend, check_address, check_installed, private_log
 from ponita_edu.paths import data_dir
 
 ASSETS = Path(__file__).parent / "assets" / "app"
@@ -56,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1, but is {getattr(args, name)}")
     try:
+        check_installed("voila")
         check_address(args.ip)
         port, token, log = private_log(data_dir() / "app", "app", args.port)
     except ValueError as error:

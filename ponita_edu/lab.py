@@ -16,7 +16,9 @@ import urllib.error
 import urllib.request
 import webbrowser
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from ponita_edu.paths import VARIABLE, data_dir
 
@@ -35,12 +37,27 @@ def course_root(notebook: str = FIRST) -> Path:
     """
     places = (Path.cwd(), Path(__file__).resolve().parents[1])
     for root in places:
-        if (root / notebook).is_file():
+        if (root / notebook).is_file() and absolute(root, notebook).is_relative_to(root):
             return root
     raise ValueError(
         f"notebook {notebook!r} was not found in {places[0]} or {places[1]}; expected one of the course. "
         "Change into the checkout of ponita_edu (the folder that holds notebooks/) and try again."
     )
+
+
+def absolute(root: Path, notebook: str) -> Path:
+    """The whole path of ``notebook``, which may be seen from ``root``; JupyterLab shows nothing that lies outside."""
+    return Path(os.path.abspath(root / notebook))
+
+
+def check_installed(package: str) -> None:
+    """Raise unless ``package``, which comes with the extra ``course``, is installed.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if find_spec(package) is None:
+        raise ValueError(f"{package} is not installed. Install the extra `course`: pip install 'ponita_edu[course]'.")
 
 
 def free_port(preferred: int = 8888) -> int:
@@ -215,13 +232,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     args = parser.parse_args(argv)
     try:
+        check_installed("jupyterlab")
         root = course_root(args.notebook)
         port, token, log = private_log(data_dir() / "jupyter", "lab", args.port)
     except ValueError as error:
         parser.error(str(error))
 
+    place = quote(absolute(root, args.notebook).relative_to(root).as_posix())
     return attend(lambda: start(root, port, token, log), port, log,
-                  f"http://127.0.0.1:{port}/lab/tree/{args.notebook}?token={token}", browser=not args.no_browser)
+                  f"http://127.0.0.1:{port}/lab/tree/{place}?token={token}", browser=not args.no_browser)
 
 
 if __name__ == "__main__":

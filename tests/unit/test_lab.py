@@ -158,6 +158,26 @@ def test_users_own_config_path_is_kept_after_ours():
     assert env["JUPYTER_CONFIG_PATH"] == f"{lab.SETTINGS}{os.pathsep}theirs"
 
 
+@pytest.mark.parametrize("written", ["my notes/100%.ipynb", "{root}/my notes/100%.ipynb", "./x/../my notes/100%.ipynb"])
+def test_address_of_a_notebook_is_as_jupyterlab_knows_it(written, tmp_path, monkeypatch, capsys):
+    for name in ("my notes", "x"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "my notes" / "100%.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lab, "attend", lambda begin, port, log, url, browser: print(url) or 0)
+    assert lab.main([written.format(root=tmp_path), "--no-browser"]) == 0
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/lab/tree/my%20notes/100%25\.ipynb\?token=\w+\n",
+                        capsys.readouterr().out)
+
+
+def test_notebook_outside_of_the_course_is_not_shown(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "other.ipynb").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match="was not found"):
+        lab.course_root("../other.ipynb")
+
+
 def test_unknown_notebook_names_it_and_the_repair(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"'notebooks/no\.ipynb' was not found.*Change into the checkout"):

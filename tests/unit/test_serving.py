@@ -95,6 +95,15 @@ def test_app_takes_addresses_of_this_machine(ip):
     lab.check_address(ip)
 
 
+@pytest.mark.parametrize("module, package", [(app, "voila"), (lab, "jupyterlab")])
+def test_without_the_course_extra_its_name_is_told(module, package, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as end:
+        module.main([])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and f"{package} is not installed. Install the extra `course`" in said
+
+
 @pytest.mark.parametrize("module", [app, lab])
 @pytest.mark.parametrize("port", [-5, -1, 65536, 99999, 10**30])
 def test_ports_that_cannot_be_are_refused(module, port, capsys):
