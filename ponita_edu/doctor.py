@@ -15,7 +15,6 @@ from ponita_edu import __version__
 from ponita_edu.paths import VARIABLE, data_dir
 
 LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
-LABEXTENSIONS = Path(sys.prefix) / "share" / "jupyter" / "labextensions"
 GIB = 2**30
 MIN_DISK_GIB = 2
 MAKE_VENV = "run `make venv` in the checkout (conda: `conda env update -f environment.yml`)"
@@ -130,7 +129,14 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_widgets(labextensions: Path = LABEXTENSIONS) -> Check:
+def labextensions() -> list[Path]:
+    """Where JupyterLab looks: with `pip install --user`, on Debian and on Colab not only below ``sys.prefix``."""
+    from jupyter_core.paths import jupyter_path
+
+    return [Path(folder) for folder in jupyter_path("labextensions")]
+
+
+def check_widgets(*folders: Path) -> Check:
     """JupyterLab 4, ipywidgets 8 with its Lab half, anywidget: versions that agree, and files in place."""
     versions = {p: installed(p) for p in ("jupyterlab", "ipywidgets", "jupyterlab-widgets", "anywidget")}
     if not any(versions.values()):
@@ -142,9 +148,10 @@ def check_widgets(labextensions: Path = LABEXTENSIONS) -> Check:
         version = versions[package]
         if version is not None and version.split(".")[0] != major:
             faults.append(f"{package} {major}.* wanted")
+    folders = folders or tuple(labextensions() if versions["jupyterlab"] else ())
     for extension in ("@jupyter-widgets/jupyterlab-manager", "anywidget"):
-        if not (labextensions / extension / "package.json").is_file():
-            faults.append(f"no {extension} in {labextensions}")
+        if not any((folder / extension / "package.json").is_file() for folder in folders):
+            faults.append(f"no {extension} in {', '.join(map(str, folders)) or 'JupyterLab'}")
     if faults:
         return Check("widgets", False, f"{found}; " + ", ".join(faults), MAKE_VENV)
     return Check("widgets", True, found)

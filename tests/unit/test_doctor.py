@@ -124,6 +124,17 @@ def test_missing_labextension_is_a_fault_that_names_it(tmp_path):
     assert not check.ok and "no @jupyter-widgets/jupyterlab-manager" in check.found and check.repair
 
 
+def test_labextensions_of_the_user_are_found(tmp_path, monkeypatch):
+    paths = pytest.importorskip("jupyter_core.paths", reason="the course extra is not installed")
+    monkeypatch.setattr(paths, "ENV_JUPYTER_PATH", [])  # nothing below sys.prefix
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "user"))
+    assert f"no anywidget in {tmp_path / 'user' / 'labextensions'}" in doctor.check_widgets().found
+    for name in ("@jupyter-widgets/jupyterlab-manager", "anywidget"):
+        (tmp_path / "user" / "labextensions" / name).mkdir(parents=True)
+        (tmp_path / "user" / "labextensions" / name / "package.json").touch()
+    assert doctor.check_widgets().ok
+
+
 def test_library_without_the_course_needs_no_widgets(monkeypatch):
     monkeypatch.setattr(doctor, "installed", lambda p: None)
     assert doctor.check_widgets().ok
