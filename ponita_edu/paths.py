@@ -14,11 +14,15 @@ def data_dir() -> Path:
 
     Raises:
         ValueError: if the folder cannot be created, for example because a file is in its place, or begins with the ~ of
-            a user who is not known.
+            a user who is not known; if it is not named, and platformdirs is not installed.
     """
     chosen = os.environ.get(VARIABLE)
     if not chosen:
-        import platformdirs  # only here, so that a bare GPU machine can do without it
+        try:
+            import platformdirs  # only here, so that a bare GPU machine can do without it
+        except ImportError:
+            raise ValueError("the user's cache folder cannot be found without the package platformdirs. Install it, or "
+                             f"set the environment variable {VARIABLE} to a folder.") from None
 
         chosen = platformdirs.user_cache_dir("ponita_edu", appauthor=False)
     folder = expanded(chosen, VARIABLE)

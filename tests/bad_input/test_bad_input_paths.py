@@ -3,12 +3,13 @@
 import errno
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ponita_edu import cli, commands, paths
+from ponita_edu import cli, commands, doctor, paths
 from ponita_edu.data import nbody
 from ponita_edu.data.md17 import read_frames
 from ponita_edu.data.nbody import load_nbody
@@ -197,3 +198,12 @@ def test_an_error_of_the_system_is_said_of_the_file_that_was_named():
     with pytest.raises(ValueError, match=r"--out a\.npz cannot be written \(no reason given\)"):
         with paths.writing(Path("a.npz")):
             raise OSError("no reason given")
+
+
+def test_data_folder_that_nobody_names_without_platformdirs(monkeypatch):
+    monkeypatch.delenv(paths.VARIABLE, raising=False)
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    with pytest.raises(ValueError, match=f"without the package platformdirs.* set .*{paths.VARIABLE} to a folder"):
+        paths.data_dir()
+    (check,) = doctor.check_data()
+    assert not check.ok and paths.VARIABLE in check.repair
