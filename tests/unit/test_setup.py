@@ -325,3 +325,12 @@ def test_a_clone_without_history_is_below_20_mb(tmp_path):
     size = sum(path.lstat().st_size for path in copy.rglob("*") if not path.is_dir())
     assert (copy / "README.md").exists() and (copy / ".git").exists()
     assert size < 20e6, f"{size / 1e6:.1f} MB"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
+def test_a_clone_on_windows_has_the_line_ends_that_bash_and_make_want(tmp_path):
+    copy = tmp_path / "clone"
+    subprocess.run(["git", "-c", "core.autocrlf=true", "clone", "-q", "--depth", "1", ROOT.as_uri(), str(copy)],
+                   check=True)
+    for name in ("tools/make_venv.sh", "tools/run_tests.sh", ".ci/run", "Makefile", "requirements.lock"):
+        assert b"\r" not in (copy / name).read_bytes(), name
