@@ -246,7 +246,7 @@ def _read_xyz(path: Path) -> dict[str, ndarray]:
     except ImportError as error:
         raise ValueError("it is no npz file, and to read extended XYZ, ASE is needed; install the extra chem, "
                          "or write an npz as rMD17 has it.") from error
-    with open_with_compression(str(path), "rb") as packed, _EndingFile(packed, encoding="utf-8") as file:
+    with open_with_compression(str(path), "rb") as packed, _EndingFile(packed, encoding="utf-8-sig") as file:
         return _xyz_frames(iread(file, index=":", format="extxyz", properties_parser=_few_columns))
 
 

@@ -69,7 +69,7 @@ def read_xyz(path: str | Path) -> list[Atoms]:
         ValueError: if it cannot be read, with the number of the line at fault.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()  # a mark of Windows may stand before
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise ValueError(f"the file {path} cannot be read: {why}. Give an .xyz file, or a list of SMILES.") from None

@@ -74,6 +74,14 @@ def test_xyz_may_be_compressed(tmp_path):
     assert torch.equal(read_frames(tmp_path / "w.xyz.gz").pos, read_frames(tmp_path / "w.xyz").pos)
 
 
+def test_xyz_from_windows_is_the_same(tmp_path):
+    write_xyz(tmp_path / "w.xyz", water())
+    text = (tmp_path / "w.xyz").read_text()
+    (tmp_path / "windows.xyz").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    found = read_frames(tmp_path / "windows.xyz")
+    assert torch.equal(found.pos, read_frames(tmp_path / "w.xyz").pos) and len(found) > 1
+
+
 def test_energies_in_float32_are_read_but_reported(tmp_path):
     arrays = water()
     np.savez(tmp_path / "w.npz", **arrays | {"energies": arrays["energies"].astype(np.float32)})

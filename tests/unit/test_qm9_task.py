@@ -240,6 +240,13 @@ def test_predict_takes_symbols_and_positions_or_an_xyz_file(trained, tmp_path):
     assert [m[0] for m in read_xyz(tmp_path / "own.xyz")] == [m[0] for m in molecules]
 
 
+def test_molecules_from_windows_are_the_same(tmp_path):
+    text = "2\nnitrogen\nN 0 0 0\nN 0 0 1.1\n"
+    (tmp_path / "a.xyz").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    ((symbols, pos),) = read_xyz(tmp_path / "a.xyz")
+    assert symbols == ("N", "N") and pos[1, 2] == 1.1
+
+
 def test_predict_takes_smiles(trained):
     pytest.importorskip("rdkit")
     symbols, pos = from_smiles("CCO")
