@@ -102,13 +102,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the guide is out of date")
     args = parser.parse_args(argv)
-    text = GUIDE.read_text()
+    text = GUIDE.read_text(encoding="utf-8")
     now = mistakes()
     new = filled(text, sections(lambda e: now[e.name]))
     if args.check:
         print("up to date" if new == text else f"out of date: run python {Path(sys.argv[0])}")
         return int(new != text)
-    GUIDE.write_text(new)
+    GUIDE.write_text(new, encoding="utf-8")
     return 0
 
 

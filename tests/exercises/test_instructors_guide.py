@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("instructors_guide", ROOT / "tools" / "instructors_guide.py")
 tool = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tool)
-GUIDE = tool.GUIDE.read_text()
+GUIDE = tool.GUIDE.read_text(encoding="utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WIDGETS = {name for path in (ROOT / "ponita_edu" / "viz").glob("*.py")
            for name in re.findall(r"^class (\w+)\(Explorer\)", path.read_text(), re.MULTILINE)}
@@ -36,6 +36,17 @@ def test_stale_guide_is_noticed(sections):
     assert stale != GUIDE and tool.filled(stale, sections) == GUIDE
     with pytest.raises(ValueError, match="must hold <!-- 02 -->"):
         tool.filled(GUIDE.replace("<!-- 02 -->", ""), sections)
+
+
+def test_guide_is_utf8_on_a_system_of_another_encoding(sections, tmp_path, monkeypatch):
+    (tmp_path / "guide.md").write_bytes(tool.GUIDE.read_bytes())
+    monkeypatch.setattr(tool, "GUIDE", tmp_path / "guide.md")
+    monkeypatch.setattr(tool, "mistakes", dict)
+    monkeypatch.setattr(tool, "sections", lambda told: sections)
+    monkeypatch.setattr("io.text_encoding", lambda encoding, level=2: encoding or "cp1252")  # what pathlib asks
+    assert tool.main([]) == 0
+    monkeypatch.undo()
+    assert (tmp_path / "guide.md").read_text(encoding="utf-8") == GUIDE
 
 
 def test_mistakes_are_those_that_the_check_names(monkeypatch):
