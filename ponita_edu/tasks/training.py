@@ -45,7 +45,8 @@ def make_fabric(config: TrainConfig) -> Fabric:
     """Fabric by the settings; ``launch()`` then starts the processes.
 
     Raises:
-        ValueError: on devices that are not there or know no float64, or a batch that cannot be shared out evenly.
+        ValueError: on devices that are not there or know no float64, on a strategy that wants a function to start, or
+            a batch that cannot be shared out evenly.
     """
     try:
         from lightning_fabric import Fabric
@@ -56,6 +57,9 @@ def make_fabric(config: TrainConfig) -> Fabric:
     if config.batch_size % processes:
         raise ValueError(f"train.batch_size must be a multiple of the number of processes, {processes}, but is "
                          f"{config.batch_size}.")
+    if config.strategy.endswith(("_spawn", "_fork", "_notebook")):
+        raise ValueError(f"train.strategy {config.strategy!r} starts its processes from a function, and here each one "
+                         "runs the command. Choose ddp.")
     accelerator = config.accelerator
     if accelerator == "auto" and torch.backends.mps.is_available():
         accelerator = "cpu"  # Fabric would take Apple's GPU

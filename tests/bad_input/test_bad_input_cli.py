@@ -60,6 +60,8 @@ CASES = [
     ([*TRAIN, "--train.precision", "16-mixed"], r"train.precision '16-mixed' is not known"),
     ([*TRAIN, "--train.devices", "3"], r"train.batch_size must be a multiple of the number of processes, 3, but is 25"),
     ([*TRAIN, "--train.accelerator", "gpuu"], r"train.accelerator 'gpuu'.* do not go together"),
+    ([*TRAIN, "--train.strategy", "ddp_spawn"], r"train.strategy 'ddp_spawn' starts its processes .*Choose ddp\."),
+    ([*TRAIN, "--train.strategy", "ddp_notebook"], r"train.strategy 'ddp_notebook' starts .*Choose ddp\."),
     ([*TRAIN, "--train.strategy", "teamwork"], r"train.strategy 'teamwork' do not go together"),
     ([*TRAIN, "--data.train", "20000"], r"data.train must be at least 1 and at most 10000, but is 20000"),
     ([*TRAIN, "--data.train", "20"], r"train.batch_size must be at most data.train, 20, but is 25"),
