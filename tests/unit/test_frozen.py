@@ -69,6 +69,43 @@ def test_forces_are_the_gradient_of_the_tabulated_energy(kind):
     assert float(forces.sum(0).norm()) < 1e-10 * size
 
 
+@pytest.mark.parametrize("kind", ["positions", "positions, window", "bundle", "bundle, window"])
+def test_pairs_along_an_orientation_and_atoms_in_one_place_have_the_forces_of_the_field(kind):
+    """Where |r_perp| or |r| has a kink: no direction that rounding makes up, and no NaN."""
+    field = make(kind)
+    ori = torch.tensor([1.0, 2, 2], dtype=F64) / 3  # of the octahedron's, turned so that rounding is left across
+    if field.network.grid is not None:
+        turn = torch.tensor([[2, -2, 1], [1, 2, 2], [-2, -1, 2]], dtype=F64).mT / 3
+        field.network.set_grid(field.network.grid.rotated(turn))
+        assert float((field.network.ori @ ori).max()) == pytest.approx(1, abs=1e-15)
+    pos = torch.stack((0 * ori, 0 * ori, 1.3 * ori, -0.7 * ori, torch.tensor([0.3, -1.1, 0.4], dtype=F64)))
+    graphs = molecules(pos, X[:5], torch.zeros(5, dtype=torch.long), field.cutoff)
+    wanted, forces = (f.energy_and_forces(graphs)[1] for f in (field, FrozenField(field, 6.0)))
+    assert float((forces - wanted).abs().max()) < 1e-4 * float(wanted.abs().max())
+
+
+@pytest.mark.parametrize("kind", ["positions, window", "bundle, window"])
+def test_atoms_between_the_windows_radius_and_the_cutoff_give_nothing(kind):
+    field = ForceField(make(kind).network, [1, 6], 6.0)
+    graphs = frame(field)
+    distance = graphs.vectors(graphs.source, graphs.target, None).norm(dim=-1)
+    assert int((distance > 3.2).sum()) >= 6  # of which each would count
+    new, error = field_with_tables(field, graphs)
+    assert error.force < 1e-4 * float(field.energy_and_forces(graphs)[1].abs().max()) and new.table.longest == 3.0
+
+
+def test_tables_reach_a_little_further_than_the_frames():
+    field = make("positions")
+    graphs = frame(field)
+    longest = float(torch.pdist(graphs.pos).max())
+    new, _ = field_with_tables(field, graphs, spacing=0.1)
+    assert new.table.longest == pytest.approx(1.3 * longest)
+    apart = [graphs._replace(pos=graphs.pos * k) for k in (1.29, 1.31)]
+    assert bool(new.energy_and_forces(apart[0])[1].isfinite().all())
+    with pytest.raises(ValueError, match="tables of this field end at"):
+        new.energy_and_forces(apart[1])
+
+
 def test_splines_are_smooth_up_to_second_derivatives():
     right, left = CUBIC, np.vander([1.0], 4, increasing=True)[0]
     for order in range(3):
