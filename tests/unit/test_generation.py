@@ -151,6 +151,33 @@ def test_edm_sampler_makes_a_gaussian_of_the_right_width():
     assert abs(width / s - 1) < 0.05
 
 
+def test_edm_draws_every_step_it_should_and_guesses_the_data():
+    edm, layout = EDM(4), Layout.of_sizes(torch.full((400,), 2), LIKE)
+    random, times = torch.Generator().manual_seed(0), []
+    data = edm.encode(layout, layout.noise(0, random, LIKE), torch.ones(800, dtype=torch.long))
+
+    def watched(layout, z, level):
+        times.append(4 * level)
+        return torch.zeros_like(z)
+
+    edm.loss(watched, layout, data, random)
+    edm.nll(watched, layout, data, random)
+    assert [set(t.tolist()) for t in times] == [{0, 1, 2, 3, 4}, {1, 2, 3, 4}, {0}]
+
+    def true(layout, z, level):  # the noise in z, if all came from ``data``
+        t = (4 * level).round().long()
+        return (z - layout.per_atom(edm.alpha(t), z) * data) / layout.per_atom(edm.sigma(t), z)
+
+    draw = partial(layout.noise, edm.features, random, LIKE)
+    for steps in (4, 3):  # three do not divide four
+        path = list(edm.path(true, layout, draw, steps))
+        assert len(path) == steps + 1
+        for step in path[:-1]:
+            assert (step.guess - data).abs().max() < 1e-9
+        last = (path[-1].state - data)[:, :3]
+        assert 0.5 < float(last.square().mean().sqrt()) / (edm.sigma(torch.tensor(0)) * 0.5**0.5) < 2
+
+
 # ---------------------------------------------------------------------------------------------------- Karras
 def test_karras_gives_inputs_and_targets_of_variance_one_at_every_level():
     karras = Karras(position_rms=1.4)
@@ -209,6 +236,54 @@ def test_karras_noise_level_is_finite_where_rounding_draws_the_upper_end_of_its_
     data = karras.encode(layout, torch.ones(192, 3), torch.zeros(192, dtype=torch.long))
     loss = karras.loss(nothing, layout, data, torch.Generator().manual_seed(seed))
     assert torch.isfinite(loss).all() and torch.isfinite(levels[0]).all() and (levels[0].diff() > 0).all()
+
+
+def test_karras_loss_and_sampler_tell_the_network_the_same_noise_level():
+    """Loss by its formula at the σ = exp(4 level) that the network is told; the levels of a batch are spread evenly."""
+    karras = Karras(position_rms=1.4, log_sigma=(-0.5, 0.7))
+    layout = Layout.of_sizes(torch.arange(2, 12), LIKE)
+    random, seen = torch.Generator().manual_seed(0), []
+    data = karras.encode(layout, 1.4 * layout.noise(0, random, LIKE), torch.randint(5, (65,), generator=random))
+    out = layout.noise(karras.features, random, LIKE)
+
+    def watched(layout, z, level):
+        seen.append((z, level))
+        return out
+
+    loss = karras.loss(watched, layout, data, random)
+    (z, level), = seen
+    s = torch.tensor([1.4] * 3 + [1 / (4 * 5**0.5)] * 5, dtype=F64)
+    sigma = torch.exp(4 * level)[layout.batch, None]
+    y = z * (sigma**2 + s**2).sqrt()
+    target = (data - s**2 / (sigma**2 + s**2) * y) * (sigma**2 + s**2).sqrt() / (sigma * s)
+    for m in range(10):
+        squares = (out - target)[layout.batch == m].square()
+        assert float(loss[m]) == pytest.approx(float(squares[:, :3].mean() + squares[:, 3:].mean()), rel=1e-9)
+    share = torch.special.ndtr((4 * level + 0.5) / 0.7)
+    assert (10 * share).floor().tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("churn, factor", [(0.0, 1.0), (0.6, 1.2), (99.0, 2**0.5)])
+def test_karras_path_asks_at_these_levels_and_guesses_the_denoised_state(churn, factor):
+    karras, levels = Karras(position_rms=1.4, churn=churn), []
+    layout = Layout.of_sizes(torch.full((2,), 3), LIKE)
+
+    def zero(layout, z, level):
+        levels.append(float(level[0]))
+        return torch.zeros_like(z)
+
+    start = layout.noise(karras.features, torch.Generator().manual_seed(0), LIKE)
+    draw = partial(layout.noise, karras.features, torch.Generator().manual_seed(0), LIKE)
+    path = list(karras.path(zero, layout, draw, steps=3))
+    most, least = 10 ** (1 / 7), 0.002 ** (1 / 7)
+    a, b, c = (most**7, ((most + least) / 2) ** 7, least**7)
+    asked = [factor * a, b, factor * b, c, factor * c]  # the last step goes to 0, where there is nothing to ask
+    assert levels == pytest.approx([log(sigma) / 4 for sigma in asked])
+    if not churn:
+        guess = 1.4**2 / (1.4**2 + a**2) ** 0.5 * start[:, :3]
+        assert (path[0].guess[:, :3] - guess).abs().max() < 1e-12
+    last = path[-1]
+    assert (last.state - last.guess).abs().max() < 1e-12 * last.state.abs().max()  # at σ = 0 the state is the guess
 
 
 def test_karras_presets_start_as_wide_as_the_data():
@@ -306,6 +381,26 @@ def test_molecules_that_are_not_finite_are_discarded_counted_and_not_stable():
     assert judge(sample(model, 4, 0, steps=2)) | {"seconds": 0, "molecules_per_second": 0} == {
         "molecules": 4, "atoms": atoms, "discarded": 4, "stable_atoms": 0, "stable_molecules": 0, "atom_stability": 0,
         "molecule_stability": 0, "seconds": 0, "molecules_per_second": 0}
+
+
+def test_batches_have_noise_of_their_own():
+    samples = sample(model_of(method="egnn"), 4, 0, steps=3, batch=2, atoms=5)
+    first, second = samples.pos.reshape(2, 10, 3)
+    assert np.abs(first - second).max() > 1e-3
+
+
+def test_shares_are_of_all_molecules_that_were_begun():
+    """Water twice, three hydrogens in a row (whose middle one has two bonds), and one of four atoms that is missing."""
+    pytest.importorskip("rdkit", reason="validity needs RDKit")
+    water = [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]
+    pos = np.array([*water, *water, [0, 0, 0], [0.74, 0, 0], [1.48, 0, 0]])
+    samples = Samples(np.array([8, 1, 1, 8, 1, 1, 1, 1, 1]), pos, np.array([3, 3, 3]), np.array([3, 3, 3, 4]), 1, 2.0)
+    assert judge(samples, frozenset({"[H]O[H]", "C"})) == {
+        "molecules": 4, "atoms": 13, "discarded": 1, "stable_atoms": 8, "stable_molecules": 2, "atom_stability": 8 / 13,
+        "molecule_stability": 2 / 4, "seconds": 2.0, "molecules_per_second": 2.0, "validity": 2 / 4,
+        "uniqueness": 1 / 2, "valid_and_unique": 1 / 4, "novelty": 0.0, "distinct_stable": 1,
+        "distinct_stable_novel": 0}
+    assert judge(samples, frozenset())["distinct_stable_novel"] == judge(samples, frozenset())["novelty"] == 1
 
 
 def test_novelty_is_counted_for_stable_molecules_too():
