@@ -17,7 +17,7 @@ from ase import units  # noqa: E402
 from ase.calculators.calculator import Calculator  # noqa: E402
 
 from ponita_edu.molecules import nve  # noqa: E402
-from ponita_edu.molecules.calculator import PonitaCalculator, drift, dynamics, relax, vibrations  # noqa: E402
+from ponita_edu.molecules.calculator import PonitaCalculator, Run, drift, dynamics, relax, vibrations  # noqa: E402
 
 K, LENGTH = 30.0, 1.1  # eV/Å², Å
 
@@ -134,6 +134,34 @@ def test_vibrations_of_two_atoms_on_a_spring(tmp_path):
         units._hplanck * units._c * 100)
     assert waves[-1] == pytest.approx(expected, rel=1e-4) and expected > 500
     assert np.abs(waves[:-1]).max() < 0.02 * expected  # translations; rotations but for the finite displacement
+
+
+def test_nve_measures_what_it_says_of_runs_from_a_relaxed_geometry(monkeypatch):
+    """Two runs with energies, temperatures and places that are given here."""
+    asked = []
+    still = np.array([[-1.0, 0, 0], [0, 0, 0], [1, 0, 0]])
+
+    def run(atoms, ps, ensemble, kelvin, fs, seed):
+        asked.append((ps, ensemble, kelvin, fs, seed))
+        assert np.abs(atoms.get_forces()).max() < 0.03  # relaxed
+        slope = (-0.003, 0.001)[seed]  # eV/ps
+        time, pos = np.array([0.0, 1, 2]), 7 + np.stack((still, still, (4 + seed) * still))  # away from the origin
+        return Run(time, pos, 0 * pos, slope * time, np.array([500.0, 300, 100 + 30 * seed]))
+
+    monkeypatch.setattr(nve, "dynamics", run)
+    monkeypatch.setattr(nve, "PonitaCalculator", lambda checkpoint: molecule().calc)
+    start = molecule()
+    start.positions[1, 0] += 0.1
+    found = nve.measure("none", start, 2, 0.7, 250, 0.4)
+    assert asked == [(0.7, "nve", 500, 0.4, 0), (0.7, "nve", 500, 0.4, 1)]
+    assert start.positions[1, 0] == pytest.approx(LENGTH + 0.1)  # what was given stays
+    wanted = {"drift_meV_per_atom_per_ps": [-1, 1 / 3], "drift_mean": -1 / 3, "drift_standard_error": 2 / 3,
+              "drift_largest": 1, "energy_excursion_meV_per_atom": [2, 2 / 3], "temperature_K": [300, 310],
+              "furthest_atom_A": [4, 5]}
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert found[name] == pytest.approx(value), name
+    assert nve.measure("none", start, 1, 0.7, 250, 0.4)["drift_standard_error"] is None
 
 
 def test_nve_command_writes_drift_with_its_standard_error(tmp_path, monkeypatch, capsys):
