@@ -9,6 +9,7 @@ from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.forcefield import ForceField, molecules
 from ponita_edu.nn.frozen import FrozenField, field_with_tables
+from ponita_edu.nn.kernels import cutoff_window
 from ponita_edu.nn.tables import CUBIC, KernelTable
 
 KINDS = {
@@ -132,6 +133,20 @@ def test_few_principal_functions_stand_for_all_kernels_of_positions():
                            .norm() / wanted.detach().norm()))
     assert few.table.shape[1] < many.table.shape[1] <= 16
     assert found[1] < 1e-5 < 1e-4 < found[0] < 0.1
+
+
+@pytest.mark.parametrize("kind", ["positions", "positions, window"])
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4])
+def test_principal_functions_miss_no_more_than_is_allowed_and_are_the_fewest(kind, tolerance):
+    model = make(kind).network
+    longest = model.config.radius or 5.0
+    table = KernelTable(model, longest, 0.02, tolerance)
+    x = torch.arange(-12, round(longest / 0.02) + 2, dtype=F64)[:, None] * 0.02  # the table's lattice
+    kernels = (model.basis(x) @ torch.cat([b.conv.spatial.kernel.weight for b in model.blocks]).T).detach()
+    if model.config.radius is not None:
+        kernels = kernels * cutoff_window(x.abs(), longest)
+    missed = [float((kernels - kernels @ m @ m.T).norm() / kernels.norm()) for m in (table.mixing, table.mixing[:, 1:])]
+    assert missed[0] < 1.001 * tolerance < 1.002 * missed[1]
 
 
 def test_several_graphs_edges_of_one_direction_and_float32():
