@@ -19,6 +19,8 @@ from ponita_edu.data.coulomb import forces, kinetic_energy, pair_distances, pote
 from ponita_edu.data.edges import complete_edges
 from ponita_edu.data.nbody_simulator import DT, InitialState, draw_initial_states, simulate, trajectory
 from ponita_edu.geometry.groups import Motion, random_rotations
+from ponita_edu.nn.prediction import Prediction
+from ponita_edu.tasks import nbody as nbody_task
 
 REFERENCE = Path(__file__).resolve().parents[2] / "../shared/reference/nbody"
 needs_reference = pytest.mark.skipif(
@@ -290,6 +292,8 @@ def test_simulate_clip_depends_on_the_axes():
         kicks[max_force] = [np.linalg.norm(run.vel[0, 0, 0]) for run in runs]
     np.testing.assert_allclose(kicks[100.0], [0.1, 0.1 * np.sqrt(2)], rtol=1e-9)
     np.testing.assert_allclose(kicks[ANY_FORCE], [0.4, 0.4], rtol=1e-9)
+    longer = simulate(state([1, 1], loc, np.zeros((2, 3))), 1, 1, dt=0.002)  # of themselves clipped to 0.1 / dt
+    np.testing.assert_allclose(longer.vel[0, 0, 0], [-0.1, 0, 0], rtol=1e-9)
 
 
 def test_draw_has_the_stated_distribution():
@@ -566,3 +570,35 @@ def test_simulate_to_file_replaces_a_file_only_when_told(tmp_path):
     nbody.simulate_to_file(out, n=3, **options, overwrite=True)
     with np.load(out) as file:
         assert len(file["loc"]) == 3
+
+
+# -------------------------------------------------------------------------------------------------------- the task
+def test_a_file_is_read_at_its_two_frames_and_its_picture_shows_what_was_predicted(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="the course extra is not installed")
+    from ponita_edu.viz import plots
+
+    run = simulate(draw_initial_states(5, seed=5), 4100)
+    np.savez(tmp_path / "a.npz", charges=run.charges, loc=run.loc, vel=run.vel, time=run.time)
+    test = nbody_task.read_split(tmp_path / "a.npz")
+    for name, wanted in (("loc_in", run.loc[:, 30]), ("vel_in", run.vel[:, 30]), ("loc_out", run.loc[:, 40])):
+        np.testing.assert_array_equal(getattr(test, name), wanted.astype(np.float32))
+
+    drawn = {}
+    monkeypatch.setattr(plots, "plot_trajectories", lambda *a: drawn.update(zip(("truth", "end", "q"), a, strict=True)))
+    network = torch.nn.Linear(1, 1)
+    network.forward = lambda graphs: Prediction(graphs.pos[:, :0], graphs.vec * 0.5)
+    nbody_task.picture(nbody_task.NBodyTask({"test": test}), network)
+    np.testing.assert_allclose(drawn["end"], run.loc[:4, 30] + 0.5 * run.vel[:4, 30], rtol=0, atol=1e-5)
+    assert drawn["truth"].shape == (4, 51, 5, 3) and np.array_equal(drawn["q"], run.charges[:4])
+    np.testing.assert_allclose(drawn["truth"][:, ::5][:, 1:], run.loc[:4, 31:41], rtol=0, atol=0.01)
+
+
+def test_baselines_are_fitted_to_the_training_set():
+    """Straight lines for a time of 2 in the one and of 3 in the other: only the wrong time has an error."""
+    q, x, v = (a[None] for a in (np.ones(2), np.array([[0.0, 0, 0], [1, 0, 0]]), np.array([[0.0, 1, 0], [0, 0, 2]])))
+    train, test = (nbody.NBodySplit(q, x, v, x + t * v, name, False) for t, name in ((2.0, "train"), (3.0, "test")))
+    found = nbody_task.baselines(nbody_task.NBodyTask({"train": train, "test": test}))
+    mean = 5 / 6  # of v²
+    assert found == pytest.approx({"no motion": 9 * mean, "straight line": 4 * mean, "best line (t = 2.00)": mean})
+    alone = nbody_task.baselines(nbody_task.NBodyTask({"test": test}))
+    assert alone["best line (t = 3.00)"] == pytest.approx(0, abs=1e-12)
