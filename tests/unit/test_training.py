@@ -136,6 +136,53 @@ def test_fit_learns(data, tmp_path):
     assert min(errors) < nbody.no_motion(data.splits["val"]).mse
 
 
+@pytest.mark.parametrize("ema, schedule", [(None, "epoch"), (0.9, "step")])
+def test_fit_equals_a_loop_written_out(data, tmp_path, monkeypatch, ema, schedule):
+    """15 steps with rotations, warm-up, clipping and average; the weights, mean losses and numbers that it drew."""
+    config = replace(CONFIG, ema=ema, schedule=schedule, clip=0.05, precision="64-true")
+    double, drawn = data.to(torch.device("cpu"), torch.float64), []
+
+    def loss(self, network, graphs, random, plain=nbody.NBodyTask.loss):
+        drawn.append(float(torch.rand((), generator=random)))
+        return plain(self, network, graphs, random)
+
+    monkeypatch.setattr(nbody.NBodyTask, "loss", loss)
+    _, state = run(data, tmp_path / "a", config)
+    assert len(set(drawn)) == 15
+    found, _ = training.checkpoint.newest(tmp_path / "a" / "checkpoints", print)
+
+    network = nbody.build(TINY, seed=config.seed).double()
+    like = torch.zeros(1, dtype=torch.float64)
+    double.prepare(network, parts.Epoch(0, 23, 3, config, like).part(0).graphs(double))
+    optimiser = parts.make_optimizer(network, config)
+    average, losses, clipped = None, [], 0
+    for step in range(15):
+        graphs = parts.Epoch(step // 5, 23, 3, config, like).part(step % 5).graphs(double)
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * parts.lr_factor(step / 5 if schedule == "step" else step // 5, config)
+        for p in network.parameters():
+            p.grad = None
+        error = (network(graphs).vector[:, 0] - graphs.y_vec["displacement"]).square().mean()
+        error.backward()
+        clipped += bool(torch.nn.utils.clip_grad_norm_(network.parameters(), 0.05) > 0.05)
+        optimiser.step()
+        losses.append(float(error.detach()))
+        weights = [p.detach().clone() for p in network.parameters()]
+        average = weights if average is None else [0.9 * a + 0.1 * w for a, w in zip(average, weights, strict=True)]
+    assert clipped > 5
+    for prefix, wanted in (("network", weights), ("ema", average)):
+        for (name, _), w in zip(network.named_parameters(), wanted, strict=True):
+            if prefix == "network" or ema:
+                assert (found[f"{prefix}.{name}"] - w).abs().max() < 1e-12, name
+    assert [r["train_loss"] for r in state.history[1:]] == pytest.approx([sum(losses[:10]) / 10, sum(losses[10:]) / 5])
+
+
+def test_run_cut_between_validations_may_keep_its_last_weights(data, tmp_path):
+    network, state = run(data, tmp_path / "a", stop=lambda step: step == 7)  # the first validation after step 10
+    error = task.evaluate(data, network, "val")[0][nbody.METRIC]
+    assert error == state.best_error < 0.99 * state.history[0][f"val_{nbody.METRIC}"] and len(state.history) == 1
+
+
 def test_fit_leaves_the_weights_of_the_best_validation(data, tmp_path):
     wild = replace(CONFIG, lr=1.0, epochs=6, validate_every=1)  # the second epoch blows it up
     network, state = run(data, tmp_path / "a", wild, stop=lambda step: step == 10)
