@@ -212,6 +212,17 @@ def test_untrained_elements_are_no_part_of_a_field():
     assert isinstance(field, ForceField)
 
 
+def test_autocast_of_the_caller_does_not_reach_energies_and_forces():
+    field = make().float()
+    graphs = graphs_of(field, geometry("random").float())
+    plain = field(graphs)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = field(graphs)
+        half = field.network(graphs).scalar[:, 0]  # negative control: it is on
+    assert all(torch.equal(a, b) for a, b in zip(plain, inside, strict=True))
+    assert not torch.equal(half.float(), plain[0])
+
+
 def test_inference_mode_is_refused_and_spoils_no_batch():
     field = make()
     graphs = molecules(geometry("random"), field.one_hot(NUMBERS), torch.zeros(6, dtype=torch.long), None)

@@ -85,6 +85,52 @@ def test_loss_and_errors_are_those_of_the_protocol():
     assert errors[md17.ENERGY].numpy() == pytest.approx(off, rel=1e-6)
 
 
+def test_a_network_is_judged_on_other_data_by_total_energies_and_by_the_number_of_frames_asked_for(tmp_path):
+    """Data with another mean than the network was trained on, of which two frames are the test."""
+    settings = replace(SETTINGS, model=replace(TINY, method="positions"))
+    _, network = make(settings)
+    a = arrays(14, seed=2)
+    a["energies"] += 5.0  # kcal/mol
+    np.savez(tmp_path / "a.npz", **a)
+    other = md17.load(replaced(settings, {"data.source": str(tmp_path / "a.npz"), "data.test": 2}))
+    assert {name: other.size(name) for name in ("train", "val", "test")} == {"train": 8, "val": 3, "test": 2}
+    graphs = other.graphs("test", torch.arange(2))
+    off = network.energy_and_forces(graphs)[0].numpy() - a["energies"][11:13] / KCAL_PER_EV
+    assert other.errors(network, graphs)[md17.ENERGY].numpy() == pytest.approx(1000 * np.abs(off), rel=1e-9)
+    still = {"no forces": 1000 * np.abs(a["forces"][11:13] / KCAL_PER_EV).mean()}
+    assert md17.baselines(other) == pytest.approx(still)
+    other.frames = replace(other.frames, numbers=torch.tensor([8, 6, 1, 7]))
+    with pytest.raises(ValueError, match=r"the molecule has elements \[7\] \(atomic numbers\), but"):
+        other.errors(network, graphs)
+
+
+def test_a_fresh_field_has_the_window_of_its_cutoff_and_is_calibrated_before_training():
+    plain = md17.build(replace(TINY, cutoff=1.7), seed=0)
+    assert plain.network.config.radius == plain.cutoff == 1.7
+    assert md17.build(replace(TINY, method="egnn"), seed=0).network.config.distance_gain == 10
+    whole, network = make()
+    fresh, by_hand = (md17.build(TINY, seed=0).double() for _ in range(2))
+    by_hand.network.calibrate(whole.graphs("train", torch.arange(4)))
+    for name in ("spatial", "fiber"):
+        a, b, c = (f.network.blocks[0].conv.get_submodule(name).kernel.weight for f in (network, by_hand, fresh))
+        assert torch.equal(a, b) and not torch.allclose(a, c)
+
+
+def test_the_picture_shows_forces_that_the_network_predicts(monkeypatch):
+    pytest.importorskip("matplotlib", reason="the course extra is not installed")
+    from ponita_edu.viz import plots
+
+    whole, network = make()
+    drawn = []
+    monkeypatch.setattr(plots, "plot_forces", lambda *a: drawn.extend(a))
+    md17.picture(whole, network, "train")
+    truth, predicted, numbers = drawn
+    np.testing.assert_allclose(truth, arrays()["forces"][:8].reshape(-1, 3) / KCAL_PER_EV, rtol=1e-12)
+    wanted = network.energy_and_forces(whole.graphs("train", torch.arange(8)))[1]
+    np.testing.assert_allclose(predicted, wanted, rtol=0, atol=1e-9)
+    assert numbers.tolist() == NUMBERS.tolist() * 8
+
+
 def test_test_predictions_are_means_over_rotations_turned_back():
     whole, network = make()
     graphs = whole.graphs("test", torch.arange(3))

@@ -126,6 +126,31 @@ def test_total_energies_lose_nothing_to_float32():
     assert rounded.abs().max() > 1e-4  # control: eV lost if the target itself were cast
 
 
+def test_lifted_bonds_see_the_whole_molecule_only_where_all_are_joined():
+    """A molecule twice, nearer and further apart: edges to lift are bonds, of which there are none in between."""
+    numbers, atoms = SUBSET.numbers[: SUBSET.sizes[0]], SUBSET.pos[: SUBSET.sizes[0]]
+    bonds = 2 * np.count_nonzero(bond_orders(numbers, atoms))
+    for graph, sees in (("complete", True), ("cutoff", False), ("bonds", False)):
+        model = settings(**{"model.method": "edges", "model.graph": graph, "model.cutoff": 2.0,
+                            "model.output": "scalar"}).model
+        network, found = qm9.build(model, seed=0).double(), []
+        for apart in (30.0, 15.0):
+            pos = np.concatenate((atoms, atoms + [apart, 0, 0]))
+            packed = qm9.pack_for(model, np.tile(numbers, 2), pos, np.array([len(pos)]))
+            batch = packed.batch(torch.tensor([0])).to(torch.float64)
+            assert int((batch.edge_index[0] != batch.edge_index[1]).sum()) == bonds
+            found.append(float(network(batch).detach()))
+        assert (abs(found[0] - found[1]) > 1e-6) == sees, graph
+
+
+def test_the_scale_is_the_spread_around_the_reference_and_kernels_are_calibrated():
+    task, network = task_and_network(**{"model.reference": "mean"})
+    assert float(network.scale) == pytest.approx(np.std(task.targets["train"].numpy()), rel=1e-12)
+    weights = [n.core.blocks[0].conv.spatial.kernel.weight for n in (network, qm9.build(settings().model, seed=0))]
+    assert not torch.allclose(*weights)
+    assert "not to be compared with published errors" in task.note
+
+
 def test_errors_and_loss_agree():
     task, network = task_and_network()
     graphs = task.graphs("train", torch.arange(20))
