@@ -155,7 +155,7 @@ def ways(source: Int[Tensor, " edges"], target: Int[Tensor, " edges"], h: Float[
     if edges % graphs == len(h) % graphs == 0:
         each = both.unflatten(-1, (graphs, -1))
         first, nodes = each[:, :, 0], len(h) // graphs
-        equal = torch.equal(each, each[:, :, :1] + nodes * torch.arange(graphs)[:, None]) and int(first.max()) < nodes
+        equal = torch.equal(each, each[:, :, :1] + nodes * torch.arange(graphs)[:, None])
     graphs, both = (graphs, first) if equal else (1, both)
     ends = 1 + (both.diff(dim=-1) != 1).flatten(0, 1).any(0).nonzero()[:, 0]
     if edges * h[0].numel() < SLICED * (1 + len(ends)):
