@@ -1,6 +1,7 @@
 """The ASE calculator and what runs on it, against a molecule of springs whose answers are known."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -170,9 +171,11 @@ def test_nve_command_writes_drift_with_its_standard_error(tmp_path, monkeypatch,
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "a.npz", nuclear_charges=np.array([8, 1, 1]), energies=np.zeros(2),
              coords=molecule().positions + rng.normal(scale=0.05, size=(2, 3, 3)), forces=np.zeros((2, 3, 3)))
+    began = time.monotonic()
     result = nve.main(["--checkpoint", "none", "--data", str(tmp_path / "a.npz"), "--seeds", "3", "--ps", "0.2",
                        "--out", str(tmp_path / "nve.json")])
     assert json.loads((tmp_path / "nve.json").read_text()) == json.loads(json.dumps(result))
+    assert 0 < result["minutes"] <= (time.monotonic() - began) / 60
     each = np.array(result["drift_meV_per_atom_per_ps"])
     assert len(each) == 3 and len(set(each)) == 3
     assert result["drift_mean"] == pytest.approx(each.mean())

@@ -331,8 +331,9 @@ def test_samplers_turn_with_noise_and_grid_over_all_steps(method, diffusion):
     assert (still - middle).abs().max() < 1e-12 * still.abs().max()  # the centre of mass stays, at every step
 
 
-def test_loss_does_not_depend_on_the_frame_and_the_order_of_atoms():
-    model = model_of()
+@pytest.mark.parametrize("diffusion", ["edm", "karras"])
+def test_loss_does_not_depend_on_the_frame_and_the_order_of_atoms(diffusion):
+    model = model_of(diffusion=diffusion)
     layout = Layout.of_sizes(torch.tensor([4, 6]), LIKE)
     random = torch.Generator().manual_seed(2)
     pos, types = layout.noise(0, random, LIKE), torch.randint(5, (10,), generator=random)

@@ -313,6 +313,18 @@ def test_kernels_are_shared_under_a_condition_only_where_it_is_the_same_at_both_
         assert (other.scalar - out[True].scalar).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("space", ["bundle", "positions"])
+def test_order_of_edges_and_loops_does_not_matter_under_a_condition(space):
+    model = network(space, 3, conditioning=True)
+    graphs = hard_batch(3, vectors=vectors_of(space), cond=True)
+    levels = torch.linspace(-2, 1, graphs.num_graphs, dtype=F64)[graphs.batch, None]  # one for each graph: shared
+    order = torch.randperm(graphs.edge_index.shape[1], generator=torch.Generator().manual_seed(0))
+    found = [model(Graphs(graphs.pos, graphs.x, edges, graphs.batch, graphs.num_graphs, vec=graphs.vec, cond=levels))
+             for edges in (graphs.edge_index, graphs.edge_index[:, order])]
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("readout", ["mean", "last"])
 def test_constant_features_give_no_vectors_when_the_readout_is_centred(readout):
     # a single point without vectors has no direction to point to

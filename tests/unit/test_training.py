@@ -178,7 +178,9 @@ def test_fit_equals_a_loop_written_out(data, tmp_path, monkeypatch, ema, schedul
 
 
 def test_run_cut_between_validations_may_keep_its_last_weights(data, tmp_path):
+    began = time.monotonic()
     network, state = run(data, tmp_path / "a", stop=lambda step: step == 7)  # the first validation after step 10
+    assert 0 < state.minutes <= (time.monotonic() - began) / 60
     error = task.evaluate(data, network, "val")[0][nbody.METRIC]
     assert error == state.best_error < 0.99 * state.history[0][f"val_{nbody.METRIC}"] and len(state.history) == 1
 
