@@ -84,6 +84,7 @@ def test_the_xyz_that_is_spoilt_below_is_good(tmp_path):
         ("H 0 0 1.1", "X 0 0 1.1", r"species .*change at frame 1|species must be atomic numbers"),
         ("H 0 0 1.1", "F 0 0 1.1", r"species must be the same in every frame, .* change at frame 1"),
         ('energy=-1.25 pbc="F F F"', 'energy=-1.25 Lattice="9 0 0 0 9 0 0 0 9"', r"pbc must be F F F.*frame 1"),
+        ('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 9" pbc="F T F"', r"pbc must be F F F.*frame 0"),
         (XYZ[XYZ.index("\n2\n") :], "\n3\nenergy=1\nO 0 0 0\n", r"frame 1 cannot be read"),
         (XYZ, "once upon a time\n", r"frame 0 cannot be read"),
         (XYZ, "\n\n", r"cannot be read|holds no frame"),

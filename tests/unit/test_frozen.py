@@ -47,6 +47,8 @@ def test_errors_are_as_stated_and_fall_with_the_lattice(kind):
         errors[spacing] = error.force
         pairs = zip(field.energy_and_forces(graphs), frozen.energy_and_forces(graphs), strict=True)
         assert [float((a - b).abs().max()) for a, b in pairs] == pytest.approx(error[:2], abs=1e-14)
+    assert not any(p.requires_grad for p in frozen.parameters()) and not frozen.network.training
+    assert all(p.requires_grad for p in field.parameters()) and field.network.training  # a copy was made
     assert errors[0.025] < 1e-4 * size
     assert errors[0.2] > 30 * errors[0.025]  # the third power would be 512 times
     assert errors[0.2] > 1e-5 * size  # a coarse one is told apart

@@ -332,7 +332,7 @@ def test_samplers_turn_with_noise_and_grid_over_all_steps(method, diffusion):
 
 
 @pytest.mark.parametrize("diffusion", ["edm", "karras"])
-def test_loss_does_not_depend_on_the_frame_and_the_order_of_atoms(diffusion):
+def test_loss_does_not_depend_on_where_the_molecules_are(diffusion):
     model = model_of(diffusion=diffusion)
     layout = Layout.of_sizes(torch.tensor([4, 6]), LIKE)
     random = torch.Generator().manual_seed(2)

@@ -92,7 +92,8 @@ def test_energies_in_float32_are_read_but_reported(tmp_path):
 def test_indexing_picks_frames(tmp_path):
     np.savez(tmp_path / "w.npz", **water())
     frames = read_frames(tmp_path / "w.npz")
-    for index, rows in ((2, [2]), (-1, [3]), (slice(1, 3), [1, 2]), ([3, 0], [3, 0]), (torch.tensor([1, 1]), [1, 1]),
+    for index, rows in ((2, [2]), (-1, [3]), (slice(1, 3), [1, 2]), ([3, 0], [3, 0]), ((0, 2), [0, 2]),
+                        (torch.tensor([1, 1]), [1, 1]),
                         (frames.energy > frames.energy.min(), frames.energy.argsort()[1:].sort()[0].tolist())):
         assert torch.equal(frames[index].forces, frames.forces[rows])
     assert len(list(frames)) == 4

@@ -198,6 +198,12 @@ def test_forces_and_stress_are_differences_of_the_energy(name):
         up, down = (field(graphs_of(*strained(pos, cell, sign * epsilon)))[0][0] for sign in (1, -1))
         by_strain[i, k] = (up - down) / (2 * h * volume)
     assert float((by_strain - stress).norm()) < 1e-6 * float(stress.norm())
+    left_handed = field.stress(graphs_of(pos, cell[..., [1, 0, 2], :]))[0]  # the same lattice
+    assert float((left_handed - stress).abs().max()) < 1e-12
+    on_grid = ForceField(network("one-sided"), [1, 6], CUTOFF).stress(graphs)[0]
+    assert torch.equal(on_grid, on_grid.mT)  # made so: the grid's error would be in it
+    field.normalise(-7.0, 1.5, torch.tensor([1, 6]))
+    assert float((field.stress(graphs)[0] - 1.5 * stress).abs().max()) < 1e-12  # in eV, as energy and forces
     # controls: the atoms moved without the cell, and another geometry's forces
     epsilon = h * torch.eye(3, dtype=F64)
     alone = (field(graphs_of(pos + pos @ epsilon, cell))[0] - field(graphs_of(pos - pos @ epsilon, cell))[0])[0]

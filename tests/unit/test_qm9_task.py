@@ -135,7 +135,7 @@ def test_lifted_bonds_see_the_whole_molecule_only_where_all_are_joined():
                             "model.output": "scalar"}).model
         network, found = qm9.build(model, seed=0).double(), []
         for apart in (30.0, 15.0):
-            pos = np.concatenate((atoms, atoms + [apart, 0, 0]))
+            pos = np.concatenate((atoms, atoms + np.array([apart, 0, 0])))
             packed = qm9.pack_for(model, np.tile(numbers, 2), pos, np.array([len(pos)]))
             batch = packed.batch(torch.tensor([0])).to(torch.float64)
             assert int((batch.edge_index[0] != batch.edge_index[1]).sum()) == bonds

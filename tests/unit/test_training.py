@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import forks
 import pytest
@@ -174,6 +175,11 @@ def test_fit_equals_a_loop_written_out(data, tmp_path, monkeypatch, ema, schedul
         for (name, _), w in zip(network.named_parameters(), wanted, strict=True):
             if prefix == "network" or ema:
                 assert (found[f"{prefix}.{name}"] - w).abs().max() < 1e-12, name
+    if ema:
+        for p, a in zip(network.parameters(), average, strict=True):
+            p.data.copy_(a)
+    error = task.evaluate(double, network, "val")[0][nbody.METRIC]  # the average is what is validated
+    assert state.history[-1][f"val_{nbody.METRIC}"] == pytest.approx(error, rel=1e-10)
     assert [r["train_loss"] for r in state.history[1:]] == pytest.approx([sum(losses[:10]) / 10, sum(losses[10:]) / 5])
 
 
@@ -269,6 +275,16 @@ def test_a_run_that_goes_on_still_knows_how_long_its_test_takes(data, tmp_path, 
     # room for a validation, but not for a test of 9 graphs beside one of 12; the next validation would be at step 10
     _, state = run(data, tmp_path, replace(CONFIG, max_minutes=(training.FINISH_SECONDS + 0.6) / 60))
     assert state.step == 7
+
+
+def test_budget_and_checkpoints_are_in_minutes(data, tmp_path):
+    config = replace(CONFIG, max_minutes=1.0, checkpoint_minutes=2.0)
+    for ago, steps in ((61, 1), (30, 15)):
+        _, state = run(data, tmp_path / str(ago), config, started=time.monotonic() - ago)
+        assert state.step == steps
+    for ago, due in ((115, False), (121, True)):
+        standing = SimpleNamespace(config=config, _saved_at=time.monotonic() - ago)
+        assert training.Run.save_is_due.fget(standing) == due
 
 
 def test_sigterm_leaves_a_checkpoint_from_which_the_run_goes_on(data, tmp_path):
