@@ -45,6 +45,15 @@ def test_chunks_change_no_value_and_no_derivative(kind, size, dtype):
     assert misfit(whole, answers(model, graphs)) == 0  # off again
 
 
+def test_chunks_keep_the_derivative_by_the_condition():
+    model, graphs = case("condition")
+    cond, found = graphs.cond.clone().requires_grad_(), []
+    for size in (None, 4):
+        model.recompute(edge_chunk=size)
+        found.append(torch.autograd.grad(model(graphs._replace(cond=cond)).scalar.sum(), cond)[0])
+    assert float((found[0] - found[1]).abs().max()) < 1e-10 < 1e-3 < float(found[0].abs().max())
+
+
 def test_the_comparison_notices_a_lost_chunk_and_a_lost_derivative(monkeypatch):
     model, graphs = case("bundle")
     whole = answers(model, graphs)
