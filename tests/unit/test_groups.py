@@ -234,6 +234,14 @@ def test_motion_is_proper_unless_reflections_are_asked_for():
     assert not mirror.is_proper and (mirror @ mirror).is_proper
 
 
+def test_random_motions_follow_from_their_seed_alone():
+    state = torch.get_rng_state()
+    a, b, other = (Motion.random(30, reflections=True, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(a.rotation, b.rotation) and torch.equal(a.translation, b.translation)
+    assert not torch.equal(a.rotation, other.rotation)
+
+
 def test_motion_batch_acts_on_a_batch_of_clouds():
     g, clouds = Motion.random(4, seed=5), randn(4, 7, 3)
     moved = g[:, None].on_points(clouds)
