@@ -234,6 +234,29 @@ def test_bfloat16_is_near_and_is_another_precision(monkeypatch, kind, rows):
     assert 1e-4 < float((found[1] - found[0]).norm() / found[0].norm()) < 0.1
 
 
+@pytest.mark.parametrize("few", [0, 600_000])
+@pytest.mark.parametrize("half", ["kernel", "features"])
+def test_sums_of_two_precisions(half, few, monkeypatch):
+    """Autocast may give either in bfloat16: the finer one counts, over edges that of the features."""
+    monkeypatch.setattr(blocks, "FEW", few)
+    random = torch.Generator().manual_seed(0)
+    kernel, fiber, h = (torch.randn(shape, generator=random) for shape in ((5, 2, 3), (2, 2, 3), (4, 2, 3)))
+    kernel, fiber, h = (a.bfloat16() if (a is h) == (half == "features") else a for a in (kernel, fiber, h))
+    exact = torch.einsum("poc,noc->npc", fiber.double(), h.double())
+    found = blocks.fiber_sum(fiber, h)
+    assert found.dtype == torch.float32 and float((found - exact).abs().max()) < 1e-5
+    source, target, turn = torch.tensor([0, 1, 2, 3, 0]), torch.tensor([1, 2, 3, 0, 2]), torch.tensor([1, 0])
+    for t in (None, turn):
+        message = kernel.double() * h[source].double()
+        wanted = torch.zeros(4, 2, 3, dtype=torch.float64).index_add(0, target, message)
+        back = kernel.double() * (h[target] if t is None else h[target][:, t]).double()
+        back = torch.zeros(4, 2, 3, dtype=torch.float64).index_add(0, source, back)
+        wanted = wanted + (back if t is None else back[:, t])
+        y = blocks.edge_sum(kernel, h, blocks.ways(source, target, h, True, t))
+        assert y.dtype == h.dtype
+        assert float((y - wanted).abs().max()) < (0.1 if half == "features" else 1e-5) < 0.5 * float(wanted.abs().max())
+
+
 def kept_bytes(model, graphs):
     """What autograd holds after a forward pass, each piece of memory counted once."""
     seen = {}

@@ -91,10 +91,12 @@ def test_a_network_is_judged_on_other_data_by_total_energies_and_by_the_number_o
     _, network = make(settings)
     a = arrays(14, seed=2)
     a["energies"] += 5.0  # kcal/mol
+    a["coords"] += 1000.0  # Å, far from the origin
     np.savez(tmp_path / "a.npz", **a)
     other = md17.load(replaced(settings, {"data.source": str(tmp_path / "a.npz"), "data.test": 2}))
     assert {name: other.size(name) for name in ("train", "val", "test")} == {"train": 8, "val": 3, "test": 2}
     graphs = other.graphs("test", torch.arange(2))
+    assert graphs.pos.abs().max() < 3  # moved there, since float32 is fine near it
     off = network.energy_and_forces(graphs)[0].numpy() - a["energies"][11:13] / KCAL_PER_EV
     assert other.errors(network, graphs)[md17.ENERGY].numpy() == pytest.approx(1000 * np.abs(off), rel=1e-9)
     still = {"no forces": 1000 * np.abs(a["forces"][11:13] / KCAL_PER_EV).mean()}
