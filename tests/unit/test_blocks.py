@@ -7,6 +7,7 @@ from clouds import F64, answers, cloud, hard_batch, shaken
 from ponita_edu.data.graphs import collate
 from ponita_edu.geometry import make_grid
 from ponita_edu.nn import Ponita, PonitaConfig, blocks
+from ponita_edu.nn.kernels import kernel_basis
 
 SETTINGS = {
     "bundle": dict(vectors_in=2, vectors_out=1, layer_scale=0.3),
@@ -278,6 +279,15 @@ def test_recomputation_keeps_less(kind):
     assert kept_bytes(model, graphs) < kept / 2
     model.recompute(False)
     assert kept_bytes(model, graphs) == kept
+
+
+@pytest.mark.parametrize("window", [None, torch.rand(500, generator=torch.Generator().manual_seed(0))])
+def test_a_recomputed_basis_keeps_nothing_of_what_lies_between(window):
+    basis, kept = kernel_basis(2, 64, 8, 3), []
+    x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    for basis.recompute in (False, True):
+        kept.append(kept_bytes(lambda x: (basis(x, window),), x))
+    assert kept[1] < kept[0] / 5
 
 
 def test_forces_ask_for_no_derivative_by_weights(monkeypatch):
