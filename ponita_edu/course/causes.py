@@ -63,6 +63,15 @@ def wrong_form(came: list, expected: list) -> Fault | None:
     return None
 
 
+def wrong_dtype(came: list, expected: list) -> Fault | None:
+    """Tensors of another dtype, of answers that have the right kind and shape."""
+    for a, b in zip(came, expected, strict=True):
+        if compare.dtypes(a) != compare.dtypes(b):
+            dtypes = (", ".join(compare.dtypes(value)) for value in (b, a))
+            return "it has the wrong dtype", "expected {}, came {}".format(*dtypes)
+    return None
+
+
 def _fits(cases: list, came: list, formula: Callable, tolerance: float, look: Callable) -> bool:
     """Whether what came is what a mistaken formula gives, on every input."""
     for case, a in zip(cases, came, strict=True):
@@ -90,6 +99,8 @@ def fault(
 ) -> Fault | None:
     """The first thing that is wrong, or None."""
     form = wrong_form(came, expected)
+    if form is None and look is not everything:  # a view computes with the answer, so that its dtype must fit as well
+        form = wrong_dtype(came, expected)
     if form is not None:  # a formula may explain a wrong shape; a view or a predicate may stumble over it
         cause = named(cases, came, _formulas(mistakes), tolerance, everything)
         return form if cause is None else (cause, form[1])
@@ -98,9 +109,9 @@ def fault(
     errors = [compare.error(a, b) for a, b in zip(seen, asked, strict=True)]
     worst = max(range(len(errors)), key=errors.__getitem__)
     cause = named(cases, came, mistakes, tolerance, look) if errors[worst] > tolerance else None
-    if cause is None and compare.dtypes(came[0]) != compare.dtypes(expected[0]):
-        dtypes = (", ".join(compare.dtypes(value[0])) for value in (expected, came))
-        return "it has the wrong dtype", "expected {}, came {}".format(*dtypes)
+    dtype = wrong_dtype(came, expected)
+    if cause is None and dtype is not None:
+        return dtype
     if cause is None and not same_inputs:
         return "it changes its input in place", "expected the arguments as they were, came back others"
     if errors[worst] <= tolerance:

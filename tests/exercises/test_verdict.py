@@ -118,6 +118,14 @@ def test_several_right_answers_by_a_view():
     assert root(1).passed and root(-1).passed and not root(2).passed
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.complex128])
+def test_a_view_does_not_stumble_over_another_dtype(dtype):
+    """R in torch's own float32 made the matrix product of the view raise; the reader saw a traceback."""
+    verdict = check.motion_to(lambda p, o: (torch.eye(3, dtype=dtype), p))
+    words = str(dtype).removeprefix("torch.")
+    assert repr(verdict) == f"wrong, because it has the wrong dtype: expected float64, float64, came {words}, float64"
+
+
 def test_results_in_the_reverse_order():
     verdict = judge(lambda m, a: (a, a + 1), inputs=inputs, reference=lambda m, a: (1 + a, a), seed=0)
     assert verdict.cause == "the results come in the reverse order"
