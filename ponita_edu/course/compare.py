@@ -47,6 +47,11 @@ def dtypes(value: object) -> list[str]:
     return [str(leaf.dtype).removeprefix("torch.") for leaf in leaves(value) if leaf.ndim > 0]
 
 
+def families(value: object) -> list[tuple[bool, bool]]:
+    """Whether every tensor with axes is of real, of complex or of whole numbers (float32 and float64 are one)."""
+    return [(leaf.is_floating_point(), leaf.is_complex()) for leaf in leaves(value) if leaf.ndim > 0]
+
+
 def numbers(value: object) -> Tensor:
     """All numbers in one row, float64 or complex128."""
     flat = [leaf.reshape(-1).cpu() for leaf in leaves(value)]

@@ -149,6 +149,8 @@ def judge_value(
             lambda: value, inputs=lambda _: (), reference=lambda: expected, mistakes=constant, tolerance=tolerance, n=1
         )
     fault = causes.wrong_form([value], [like])
+    if fault is None and compare.families(value) != compare.families(like):
+        fault = causes.wrong_dtype([value], [like])  # a predicate may stumble over whole numbers
     if fault is None:
         broken = (cause for cause, holds in faults if holds(value))
         fault = next(((cause, f"came {compare.brief(value)}") for cause in broken), None)

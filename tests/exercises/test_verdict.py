@@ -145,6 +145,14 @@ def test_values():
     assert "shape" in judge_value(torch.ones(3), like=torch.ones(2), faults=positive).cause
 
 
+@pytest.mark.parametrize("came", [[0, 0, 1], [True, False, True], [1j, 0, 0]])
+def test_a_value_of_another_kind_of_numbers(came):
+    """torch.tensor([0, 0, 1]) holds whole numbers, which have no norm: the check of 02.4 raised."""
+    verdict = check.another_arrow(torch.tensor(came))
+    assert verdict.cause == "it has the wrong dtype" and "expected float64, came" in repr(verdict)
+    assert check.another_arrow(torch.tensor([-0.6, 0.0, 0.8])).passed  # float32 is near enough
+
+
 def test_units_of_energy_are_named():
     for factor, words in ((23.060548, "kcal/mol, not in eV"), (1 / 43.364104, "kcal/mol, not in meV"), (1000, "meV")):
         assert words in ask(lambda m, a, factor=factor: factor * m * a).cause
