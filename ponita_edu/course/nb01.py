@@ -96,7 +96,7 @@ def keeps(fn: object, seed: int | None = None) -> Verdict:
             ("the place alone is asked about, and a mirror is let through", lambda R, b, p, o: near(R @ p + b, p)),
             ("the arrow alone is asked about, and a mirror is let through", lambda R, b, p, o: near(R @ o, o)),
             ("it says yes to every motion", lambda *_: True),
-            ("it says no too often, as exact equality (==) would: rounding is not allowed for",
+            ("it says no too often: rounding must be allowed for (no ==), and R acts on columns",
              Where(lambda came, *motion: not came or right(*motion))),
         ],
         n=40,

@@ -91,6 +91,7 @@ WRONG = {
                                                              torch.stack((p, o), 1))),
         ("shifted as if it were a place", lambda R, b, p, o: all(close(R @ x + b, x) for x in (p, o))),
         ("rounding", lambda R, b, p, o: bool((R @ p + b == p).all() and (R @ o == o).all() and torch.det(R) > 0)),
+        ("R acts on columns", lambda R, b, p, o: close(p @ R + b, p) and close(o @ R, o) and torch.det(R).item() > 0),
     ],
     "orbit_dimension": [
         ("stabiliser", lambda P: 6 - jacobian_rank(P)),
