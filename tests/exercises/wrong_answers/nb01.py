@@ -69,6 +69,13 @@ def flat_angles(r, o, r2, o2, signed, lengths=True):
             and close(r[2], r2[2]) and close(o[2], o2[2]) and close(angle(r, o), angle(r2, o2)))
 
 
+def angles_not_wrapped(r, o_s, r2, o_s2):
+    def name(r, o):
+        angle = torch.atan2(r[1], r[0]) - torch.atan2(o[1], o[0])
+        return torch.stack((r[2], o[2], r.norm(), angle))
+    return close(name(r, o_s), name(r2, o_s2))
+
+
 WRONG = {
     "move": [
         ("inverse rotation", lambda R, b, P: P @ R + b),
@@ -108,6 +115,7 @@ WRONG = {
         ("the origin must go to p", lambda p, o: (shortest_turn(p, o)[0], p - shortest_turn(p, o)[0] @ p)),
     ],
     "same_class": [
+        ("jumps by 2π", angles_not_wrapped),
         ("mirror image", lambda *pair: flat_angles(*pair, signed=False)),
         ("another angle", lambda r, o, r2, o2: close(r[2], r2[2]) and close(o[2], o2[2])
             and close(r.norm(), r2.norm())),
