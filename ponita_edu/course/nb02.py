@@ -166,9 +166,12 @@ def weights_needed(fn: object, seed: int | None = None) -> Verdict:
         reference=count,
         mistakes=[
             ("distance 0 is forgotten: a place also sends to itself", lambda P: count(P) - 1),
+            ("distance 0 is counted twice", lambda P: count(P) + 1),
             ("every pair gets its own weight; equal distances must share one", lambda P: len(P) ** 2),
             ("every pair of two places gets its own weight; equal distances must share one",
              lambda P: len(P) * (len(P) - 1) // 2),
+            ("every two places get their own weight, and a place with itself; equal distances must share one",
+             lambda P: len(P) * (len(P) + 1) // 2),
             ("t→s and s→t are counted as two classes", lambda P: 2 * count(P) - 1),
             ("the pairs are counted that are at one distance, and not the distances",
              lambda P: int((distances(P) > 1e-6).sum())),

@@ -73,6 +73,8 @@ WRONG = {
         ("every pair gets its own weight", lambda P: P.shape[0] * P.shape[0]),
         ("rounding", lambda P: len(set(distances(P).flatten().tolist()))),
         ("every pair of two places", lambda P: len(torch.pdist(P))),
+        ("and a place with itself", lambda P: len(torch.pdist(P)) + len(P)),
+        ("counted twice", lambda P: 1 + len(distances(P).round(decimals=5).unique())),
         ("wrong type", lambda P: distances(P).round(decimals=6).unique()),
     ],
 }  # fmt: skip
