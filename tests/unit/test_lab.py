@@ -186,5 +186,5 @@ def test_unknown_notebook_names_it_and_the_repair(tmp_path, monkeypatch):
 
 def test_a_package_that_is_not_installed_is_named_with_the_extra():
     lab.check_installed("jupyterlab")
-    with pytest.raises(ValueError, match="no_such_package is not installed.*Install the extra `course`"):
+    with pytest.raises(ValueError, match=r"no_such_package is not installed.*Install the extra `course`"):
         lab.check_installed("no_such_package")
