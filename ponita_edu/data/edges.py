@@ -45,7 +45,7 @@ def radius_edges(
     if radius == float("inf"):
         return complete_edges(batch, self_loops)
     # One further coordinate sets the graphs of a batch more than a radius apart, so one tree serves all of them.
-    apart = batch.detach().cpu().double()[:, None] * (2 * radius)
+    apart = batch.cpu().double()[:, None] * (2 * radius)
     points = torch.cat((pos.detach().cpu().double(), apart), dim=1).numpy()
     pairs = cKDTree(points).query_pairs(radius, output_type="ndarray")
     one_way = torch.from_numpy(pairs.astype(np.int64)).T.reshape(2, -1)

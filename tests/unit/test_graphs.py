@@ -49,7 +49,9 @@ def test_radius_edges_equal_brute_force(radius, dim, self_loops, dtype):
     pos = torch.randn(len(batch), dim, generator=torch.Generator().manual_seed(0), dtype=F64).to(dtype)
     pos[3] = pos[5]  # two points at the same place, in graph 0
     pos[13] = pos[0]  # and at the place of a point of another graph, which is no neighbour
-    assert pairs(radius_edges(pos, batch, radius, self_loops)) == brute_force(pos, batch, radius, self_loops)
+    found = radius_edges(pos, batch, radius, self_loops)
+    assert pairs(found) == brute_force(pos, batch, radius, self_loops)
+    assert torch.equal(found[1], found[1].sort().values)  # receiver by receiver
 
 
 def test_radius_edges_include_points_at_the_radius_exactly():
@@ -84,9 +86,21 @@ def test_mutual_edges_are_each_pair_once_and_the_loops():
 
 
 @pytest.mark.parametrize("edges", [[(0, 1)], [(0, 1), (1, 0), (1, 2)], [(0, 1), (0, 1), (1, 0), (1, 0)],
-                                   [(2, 2), (2, 2)], [(0, 1), (2, 1)]], ids=str)
+                                   [(0, 1), (0, 1), (1, 0), (1, 0), (0, 2), (2, 0)], [(2, 2), (2, 2)],
+                                   [(0, 1), (2, 1)]], ids=str)
 def test_edges_without_their_reverse_or_listed_twice_are_not_mutual(edges):
     assert mutual_edges(torch.tensor(edges).T, 3) is None
+
+
+def test_pairs_of_complete_graphs_are_listed_by_the_difference_of_their_nodes_and_others_by_source():
+    batch = batch_of([3, 1, 0, 4])
+    complete = Graphs(torch.zeros(8, 2), torch.zeros(8, 0), batch=batch)
+    wanted = [(s, t) for b, d in product(range(4), range(1, 8)) for s, t in product(range(8), repeat=2)
+              if t - s == d and batch[s] == batch[t] == b]
+    assert list(zip(complete.mutual.source.tolist(), complete.mutual.target.tolist(), strict=True)) == wanted
+    fewer = complete._replace(edge_index=complete.edge_index[:, (complete.source + complete.target) != 7 + 4])
+    assert list(zip(fewer.mutual.source.tolist(), fewer.mutual.target.tolist(), strict=True)) == sorted(
+        (s, t) for s, t in wanted if s + t != 11)
 
 
 # --------------------------------------------------------------------------------------------------- construction

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ponita_edu.data.edges import mutual_edges, periodic_pairs, radius_edges
+from ponita_edu.data.edges import _check_volume, mutual_edges, periodic_pairs, radius_edges
 from ponita_edu.data.graphs import collate
 from ponita_edu.geometry import Motion, make_grid
 from ponita_edu.geometry.rotations import random_rotations
@@ -107,6 +107,33 @@ def test_pairs_are_found_again_in_their_edges_and_controls_are_not():
     off = graphs.shift.clone()
     off[0, 0] += 1
     assert mutual_edges(graphs.edge_index, 5, off) is None
+
+
+@pytest.mark.parametrize("first, reach", [((1, 1, 1), 1), ((1, 0, -1), 1), ((-3, 1), 3), ((-2, -3), 3)])
+def test_two_edges_are_a_pair_only_if_one_is_the_reverse_of_the_other(first, reach):
+    # whatever else the second edge is: shifts and nodes are told apart, also where their numbers add up to the same
+    for source, target, *shift in product(range(3), range(3), *[range(-reach, reach + 1)] * len(first)):
+        found = mutual_edges(torch.tensor([[0, source], [1, target]]), 3, torch.tensor([first, shift]))
+        assert (found is not None) == ((source, target, *shift) == (1, 0, *(-k for k in first)))
+
+
+@pytest.mark.parametrize("unit", [1e-5, 1e5])
+def test_neighbours_do_not_depend_on_the_unit_of_length(unit):
+    pos, cell = crystal("skew")
+    assert listed(graphs_of(unit * pos, unit * cell, unit * CUTOFF)) == listed(graphs_of(pos, cell))
+
+
+def test_what_is_too_flat_and_what_is_too_much():
+    flat = [np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, height]]) for height in (2e-8, 1e-8)]
+    _check_volume(0, flat[0], 1e-9, 1)
+    with pytest.raises(ValueError, match="independent lattice vectors"):  # 1e-8 of the longest, which has length √2
+        _check_volume(0, flat[1], 1e-9, 1)
+    # 10² pairs, each with (1 + 2 r / 1)(1 + 2 r / 2)(1 + 2 r / 4) images, counted once: 0.997 and 1.002 billion
+    sheared = np.array([[1.0, 0, 0], [5, 2, 0], [7, 3, 4]])
+    _check_volume(0, sheared, 270.0, 10)
+    with pytest.raises(ValueError, match=r"radius 270\.5 would give some 1e\+09 pairs in the cell of graph 3"):
+        _check_volume(3, sheared, 270.5, 10)
+    _check_volume(0, sheared[:0], 1e9, 10)  # nothing repeats
 
 
 def network(kind):
