@@ -1,11 +1,14 @@
 """The verdict itself: every cause that any exercise knows is named, on one small exercise."""
 
 import math
+from itertools import cycle, product
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ponita_edu.course import check, compare
+from ponita_edu.course import verdict as verdicts
 from ponita_edu.course.verdict import Where, judge, judge_value
 
 
@@ -88,12 +91,36 @@ def test_right_says_the_same_every_time():
     assert "0x" not in repr(ask(reference)) + repr(ask(lambda m, a: object()))
 
 
+def test_an_exception_is_told_in_one_line_of_bounded_length():
+    def long(matrix, angle):
+        raise ValueError("first line\n  second line\n" * 50)
+
+    found = ask(long)
+    assert found.cause.startswith("it raised ValueError (first line second line first line ") and len(found.cause) < 150
+    assert repr(found) == f"wrong, because {found.cause}: expected a tensor [3, 3]"
+
+
+def test_the_largest_error_is_kept():
+    came, wanted = cycle([0.0, 1.0 + 4e-13, 2.0]), cycle([0.0, 1.0, 2.0])
+    found = judge(lambda _: next(came), inputs=lambda _: (0,), reference=lambda _: next(wanted), n=3)
+    assert found.passed and found.details["error"] == pytest.approx(4e-13, rel=1e-3, abs=0)
+
+
+@pytest.mark.parametrize("seconds, bound", [(0.09, "0.1"), (0.1, "1"), (0.99, "1"), (1.0, "10"), (9.9, "10"),
+                                            (10.0, "100"), (99.0, "100")])  # fmt: skip
+def test_a_call_takes_less_than_a_round_number_of_seconds(seconds, bound, monkeypatch):
+    clock = cycle([0.0, seconds, 0.0, seconds + 200])  # the fastest call counts
+    monkeypatch.setattr(verdicts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    assert f"less than {bound} s a call" in repr(ask(reference))
+
+
 def test_not_attempted():
     def stub(matrix, angle):
         raise NotImplementedError
 
     for answer in (stub, lambda m, a: None, None, ...):
-        assert repr(ask(answer)) == "not attempted"
+        found = ask(answer)
+        assert repr(found) == "not attempted" and not found.passed and not found.attempted
     calls = []
     assert "came None" in repr(ask(lambda m, a: calls.append(a) if calls else calls.append(a) or m * a))
 
@@ -134,15 +161,18 @@ def test_results_in_the_reverse_order():
 
 
 def test_values():
-    assert repr(judge_value(None, expected=4)) == "not attempted"
+    for value, options in product((None, ...), ({"expected": 4}, {"like": 4})):
+        assert repr(judge_value(value, **options)) == "not attempted"
     assert judge_value(4, expected=4).passed and judge_value(torch.tensor(4.0), expected=4).passed
     assert judge_value(3, expected=4, mistakes=[("one is missing", 3)]).cause == "one is missing"
     assert "expected 4, came 5" in repr(judge_value(5, expected=4))
     assert "yes or no" in repr(judge_value(1, expected=True)) and judge_value(True, expected=True).passed
     positive = [("a number is negative", lambda v: bool((v < 0).any()))]
-    assert judge_value(torch.ones(2), like=torch.ones(2), faults=positive).passed
+    right = judge_value(torch.ones(2), like=torch.ones(2), faults=positive)
+    assert right.passed and repr(right) == "right (all 1 conditions hold)"
     assert judge_value(-torch.ones(2), like=torch.ones(2), faults=positive).cause == "a number is negative"
-    assert "shape" in judge_value(torch.ones(3), like=torch.ones(2), faults=positive).cause
+    wrong = judge_value(torch.ones(3), like=torch.ones(2), faults=positive)
+    assert wrong.cause == "it has the wrong shape" and "expected a tensor [2], came a tensor [3]" in repr(wrong)
 
 
 @pytest.mark.parametrize("came", [[0, 0, 1], [True, False, True], [1j, 0, 0]])
