@@ -30,6 +30,13 @@ def test_read_gives_back_what_was_written(tmp_path):
     assert info == INFO
 
 
+def test_all_of_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda number: sizes.append(os.fstat(number).st_size))
+    path = checkpoint.write(tmp_path / "new" / "run" / "model", TENSORS, INFO)
+    assert sizes == [(path / name).stat().st_size for name in ("state.safetensors", "state.json")]
+
+
 def test_files_are_safetensors_and_json(tmp_path):
     path = checkpoint.write(tmp_path / "model", TENSORS, INFO)
     assert sorted(p.name for p in path.iterdir()) == ["state.json", "state.safetensors"]
@@ -53,6 +60,34 @@ def test_json_has_a_line_for_each_innermost_list_or_object(tmp_path, content):
 
     for leaf in innermost(content):
         assert any(line.strip().removesuffix(",").endswith(json.dumps(leaf)) for line in text.splitlines())
+
+
+def test_json_is_laid_out_as_this_example_and_leaves_no_draft_where_it_cannot_be_written(tmp_path):
+    checkpoint.write_json(tmp_path / "a.json", {"rows": [[1, 2], {"b": 3}], "n": 1})
+    lines = ["{", ' "rows": [', "  [1, 2],", '  {"b": 3}', " ],", ' "n": 1', "}", ""]
+    assert (tmp_path / "a.json").read_text().split("\n") == lines
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        checkpoint.write_json(tmp_path / "folder", 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "folder"]
+
+
+def test_tidying_takes_drafts_of_these_names_only(tmp_path):
+    for name in (".run.json.1.tmp", ".other.1.tmp", "run.json", ".run.json.1.bak"):
+        (tmp_path / name).touch()
+    (tmp_path / ".model.2.tmp" / "deep").mkdir(parents=True)
+    checkpoint.tidy(tmp_path, "run.json", "model")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.1.tmp", ".run.json.1.bak", "run.json"]
+
+
+def test_folders_of_other_names_are_no_checkpoints(tmp_path):
+    save(tmp_path, 3)
+    for name in ("step-copy", "step-x00000009", "step-000000009.old"):
+        (tmp_path / name).mkdir()
+    assert checkpoint.newest(tmp_path, pytest.fail)[1]["step"] == 3
+    for step in (4, 5):
+        save(tmp_path, step)
+    assert len(list(tmp_path.iterdir())) == 5  # two checkpoints, and what is not ours
 
 
 def test_save_step_keeps_the_newest_two(tmp_path):
@@ -142,6 +177,7 @@ def test_damage_is_noticed_and_the_one_before_is_taken(tmp_path, damage):
     damage(tmp_path / "step-000000001")
     with pytest.raises(ValueError, match=r"none of the 2 checkpoints .* can be read. Delete that folder"):
         checkpoint.newest(tmp_path, said.append)
+    assert [sentence.endswith("Trying the one before.") for sentence in said] == [True, True, False]
 
 
 @pytest.mark.parametrize("at", [1, 2], ids=["numbers", "json"])
