@@ -1,13 +1,14 @@
 """The command line: settings and their precedence, the result, going on, evaluating, simulating."""
 
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -368,6 +369,99 @@ def test_two_processes_do_not_share_a_folder(capsys, tmp_path):
         status, _, err = call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)
     assert status == 2 and "is in use by another process. Wait for it" in err
     assert call(capsys, *MD17, "--data", "ethanol_xtb", "--out", out)[0] == 0
+
+
+QUICK = PRESETS["nbody"]["quick"]
+
+
+def left_by(out, error=ValueError, work=lambda: None, settings=QUICK, task="nbody"):
+    """A run that fails after some work; what it leaves in the folder, None without one."""
+    with pytest.raises(error), run_folder.run_folder(task, settings, out):
+        assert (out / "run.json").exists()
+        work()
+        raise error
+    return sorted(p.name for p in out.iterdir()) if out.exists() else None
+
+
+def test_a_run_that_comes_to_nothing_takes_only_what_it_made(tmp_path):
+    mine, out = tmp_path / "mine", tmp_path / "a" / "b" / "c"
+    mine.mkdir()
+    for error in (ValueError, KeyboardInterrupt):
+        assert left_by(mine, error) == []  # a folder that was there stays
+        assert left_by(out, error) is None and [p.name for p in tmp_path.iterdir()] == ["mine"]
+    assert left_by(out, work=(tmp_path / "a" / "note").touch) is None
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["note"]  # nor what somebody else has put there
+    assert left_by(out, work=(out / "checkpoints").mkdir) == ["checkpoints", "run.json"]
+    with run_folder.run_folder("nbody", QUICK, mine):  # which goes well
+        pass
+    for error in (ValueError, KeyboardInterrupt):
+        assert left_by(mine, error) == ["run.json"]  # and is not lost when it is taken up again
+
+
+def test_a_folder_belongs_to_one_task_and_to_settings_that_bear_on_the_result(tmp_path):
+    out = tmp_path / "a"
+    out.mkdir()
+    (out / ".run.json.9.tmp").touch()  # of a process that was killed
+    with run_folder.run_folder("nbody", QUICK, out):
+        pass
+    before = (out / "run.json").read_bytes()
+    free = dict(max_minutes=3.0, checkpoint_minutes=9.0, accelerator="cpu", devices=2, num_nodes=2, strategy="ddp",
+                threads=3)
+    with run_folder.run_folder("nbody", replace(QUICK, train=replace(QUICK.train, **free)), out):
+        pass
+    later = replace(QUICK, train=replace(QUICK.train, seed=QUICK.train.seed + 1))
+    seeds = f"{QUICK.train.seed} -> {later.train.seed}"
+    for task, settings, words in (("nbody", later, rf"other settings \(train\.seed {seeds}\)"),
+                                  ("md17", QUICK, r"other settings \(task nbody -> md17\)")):
+        with pytest.raises(ValueError, match=words), run_folder.run_folder(task, settings, out):
+            pytest.fail("it was let in")
+        assert (out / "run.json").read_bytes() == before and len(list(out.iterdir())) == 1
+    for text in ("{", "[1]", "{}", '{"task": "nbody"}'):
+        (out / "run.json").write_text(text)
+        with pytest.raises(ValueError, match=r"has a run\.json that cannot be read"), \
+                run_folder.run_folder("nbody", QUICK, out):
+            pytest.fail("it was let in")
+        assert (out / "run.json").read_text() == text
+
+
+def test_the_users_own_file_is_known_by_its_content(tmp_path):
+    file, out = tmp_path / "mine.npz", tmp_path / "a"
+    file.write_bytes(b"one")
+    quick = PRESETS["md17"]["quick"]
+    settings = replace(quick, data=replace(quick.data, source=str(file)))
+    with run_folder.run_folder("md17", settings, out):
+        pass
+    begun = json.loads((out / "run.json").read_text())
+    assert begun["data_sha256"] == hashlib.sha256(b"one").hexdigest()
+    file.write_bytes(b"two")
+    with pytest.raises(ValueError, match="is not the file"), run_folder.run_folder("md17", settings, out):
+        pytest.fail("it was let in")
+    (out / "run.json").write_text(json.dumps({k: v for k, v in begun.items() if k != "data_sha256"}))
+    with run_folder.run_folder("md17", settings, out):  # begun by a version that did not look
+        pass
+
+
+def test_a_run_that_is_refused_before_anything_is_written_leaves_no_folder(tmp_path):
+    quick = PRESETS["md17"]["quick"]
+    settings = replace(quick, data=replace(quick.data, source="~nobody-of-this-name/a.npz"))
+    with pytest.raises(ValueError, match=r"data\.source"), run_folder.run_folder("md17", settings, tmp_path / "a"):
+        pytest.fail("it was let in")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="Windows has no such locks")
+    opened, flock = set(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else None, fcntl.flock
+
+    def none(handle, kind):
+        assert kind == fcntl.LOCK_EX | fcntl.LOCK_NB
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    for instead in (none, flock):
+        monkeypatch.setattr(fcntl, "flock", instead)
+        with run_folder.run_folder("nbody", QUICK, tmp_path / "a"):
+            pass
+    assert opened is None or set(os.listdir("/proc/self/fd")) == opened  # and the folder is let go
 
 
 @pytest.mark.parametrize("name", ["result.json", "trajectories.png", "state.json"])
