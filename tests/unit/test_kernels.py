@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-from ponita_edu.nn.kernels import Monomials, cutoff_window, kernel_basis
+from ponita_edu.nn.kernels import Monomials, cutoff_window, is_plain, kernel_basis
 
 F64 = torch.float64
 
@@ -99,3 +99,13 @@ def test_window_falls_from_one_to_zero():
     assert bool((u.diff() <= 1e-15).all()) and u[0] == 1 and u[-1] == 0
     halfway = 1 - 28 / 2**6 + 48 / 2**7 - 21 / 2**8
     assert abs(float(cutoff_window(torch.tensor([0.75], dtype=F64), 1.5)) - halfway) < 1e-15
+
+
+def test_a_map_with_a_hook_or_of_another_kind_is_not_plain():
+    m = torch.nn.Linear(2, 3)
+    assert is_plain(m) and not is_plain(torch.nn.Bilinear(2, 2, 3)) and not is_plain(type("Sub", (type(m),), {})(2, 3))
+    for kind in ("forward", "forward_pre", "full_backward", "full_backward_pre"):
+        hook = getattr(m, f"register_{kind}_hook")(lambda *_: None)
+        assert not is_plain(m), kind
+        hook.remove()
+        assert is_plain(m)

@@ -12,8 +12,9 @@ from ponita_edu.analysis.equivariance import assert_equivariant
 from ponita_edu.data.edges import complete_edges
 from ponita_edu.data.graphs import Graphs, collate
 from ponita_edu.geometry import Grid, make_grid, random_rotations
-from ponita_edu.nn import spaces
+from ponita_edu.nn import ponita, spaces
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
+from ponita_edu.nn.blocks import products
 from ponita_edu.nn.config import PonitaConfig
 from ponita_edu.nn.ponita import Ponita
 
@@ -455,11 +456,14 @@ def test_loaded_weights_of_a_grid_stay_and_nobody_elses_change(dtype):
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16], ids=str)
 def test_a_grid_that_was_stored_in_fewer_digits_is_the_same_grid(stored):
     config = PonitaConfig(1, hidden=8, basis=8, layers=1)
+    fresh = copy.deepcopy(make_grid("dodecahedron"))
     state = Ponita(config, seed=0).to(stored).state_dict()
     model = Ponita(config, seed=1).double()
     model.load_state_dict(state)
     assert model.grid.name == "dodecahedron" and len(model.grid.symmetries()[0]) == 60
-    assert torch.equal(model.ori, model.grid.points)
+    whole = make_grid("dodecahedron")  # not rounded, and nobody's grid was written into
+    for grid in (whole, model.grid, Grid(model.ori, model.ori_weights)):
+        assert torch.equal(grid.points, fresh.points) and torch.equal(grid.weights, fresh.weights)
     graphs = Graphs(torch.randn(5, 3, dtype=F64), torch.ones(5, 1, dtype=F64))
     assert_equivariant(model, graphs, "grid")
     turned = Ponita(config, make_grid("dodecahedron").rotated(random_rotations(1, seed=0)[0]), seed=0).float()
@@ -494,6 +498,18 @@ def test_assigned_weights_bring_their_precision_to_the_grid(stored, grid):
         assert torch.equal(model(graphs.to(stored)).scalar, wanted(graphs.to(stored)).scalar)
 
 
+@pytest.mark.parametrize("angle", [1e-7, 1e-3])
+def test_a_grid_that_is_nearly_the_same_is_another_grid(angle):
+    turn = torch.linalg.matrix_exp(angle * torch.tensor([[0, 1.0, 2], [-1, 0, 0], [-2, 0, 0]], dtype=F64))
+    config = PonitaConfig(1, hidden=8, basis=8, layers=1)
+    for grid in (make_grid("dodecahedron").rotated(turn),
+                 Grid.from_points(make_grid("dodecahedron").points, torch.softmax(angle * torch.arange(20.0), 0))):
+        wanted, model = Ponita(config, grid, seed=0).double(), Ponita(config, seed=0).double()
+        model.load_state_dict(wanted.state_dict())
+        assert model.grid.name == "stored"
+        assert torch.equal(model.ori, wanted.ori) and torch.equal(model.ori_weights, wanted.ori_weights)
+
+
 class Adapter(torch.nn.Linear):
     """A low-rank addition to a map whose own weights rest, as adapters do it."""
 
@@ -507,7 +523,7 @@ class Adapter(torch.nn.Linear):
 
 
 @pytest.mark.parametrize("nodes", [5, 40])
-@pytest.mark.parametrize("how", ["adapter", "hook"])
+@pytest.mark.parametrize("how", ["adapter", "hook", "pre-hook"])
 def test_adapters_and_hooks_on_a_kernel_count_however_many_edges(nodes, how):
     model = Ponita(PonitaConfig(1, hidden=8, basis=8, layers=2), seed=0).double()
     graphs = Graphs(torch.randn(nodes, 3, dtype=F64), torch.ones(nodes, 1, dtype=F64))
@@ -515,6 +531,8 @@ def test_adapters_and_hooks_on_a_kernel_count_however_many_edges(nodes, how):
     for block in model.blocks:
         if how == "adapter":
             block.conv.spatial.kernel = Adapter(block.conv.spatial.kernel).double()
+        elif how == "pre-hook":
+            block.conv.spatial.kernel.register_forward_pre_hook(lambda module, given: (given[0] + 0.1,))
         else:
             block.conv.spatial.kernel.register_forward_hook(lambda module, given, out: out + 0.1)
     with torch.no_grad():
@@ -523,6 +541,39 @@ def test_adapters_and_hooks_on_a_kernel_count_however_many_edges(nodes, how):
     assert torch.allclose(out, still, rtol=1e-10, atol=1e-12) and not torch.allclose(out, bare, rtol=1e-3)
     if how == "adapter":
         assert torch.autograd.grad(out.sum(), model.blocks[0].conv.spatial.kernel.more)[0].norm() > 0
+
+
+def test_calibration_leaves_no_hook_behind_also_where_it_fails(monkeypatch):
+    model, graphs = network("bundle", 3), cloud(4, 3, 0)
+    model.calibrate(graphs)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(model.readouts[0], "forward", lambda h: 1 / 0)
+        model.calibrate(graphs)
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_the_backward_pass_makes_again_what_recompute_says_and_nothing_else(monkeypatch):
+    model, graphs, calls = network("bundle", 3), cloud(4, 3, 0), []
+    monkeypatch.setattr(ponita, "worth_blocks", lambda basis: basis.numel() > 0)
+    monkeypatch.setattr(ponita, "products", lambda *a: calls.append("all layers' kernels") or products(*a))
+    model.basis[1].register_forward_hook(lambda *_: calls.append("basis"))
+    model.blocks[1].linear_1.register_forward_hook(lambda *_: calls.append("block"))
+
+    def made():
+        calls.clear()
+        energy = energy_of(model(graphs))
+        forward = set(calls)
+        calls.clear()
+        torch.autograd.grad(energy, tuple(model.parameters()), allow_unused=True)
+        return forward, set(calls)
+
+    everything = {"basis", "block", "all layers' kernels"}
+    assert made() == (everything, set())
+    for how in ({}, {"edge_chunk": 4}):
+        model.recompute(**how)
+        assert made() == ({"basis", "block"}, {"basis", "block"})
+    model.recompute(False)
+    assert made() == (everything, set())
 
 
 def test_a_seed_gives_the_same_weights_in_every_thread():
