@@ -116,6 +116,22 @@ def test_nvt_brings_a_cold_molecule_to_its_temperature_and_nve_leaves_it_cold():
     assert not np.array_equal(again.pos, dynamics(molecule(), 0.05, "nvt", 300, fs=1.0, seed=1).pos)
 
 
+def test_a_warm_molecule_begins_without_drift_or_rotation():
+    atoms = molecule()
+    run = dynamics(atoms, ps=0.001, kelvin=300, seed=2)
+    momenta = atoms.get_masses()[:, None] * run.vel[0]
+    arms = run.pos[0] - atoms.get_masses() @ run.pos[0] / atoms.get_masses().sum()
+    size = np.abs(momenta).max()
+    assert size > 1 and np.abs(momenta.sum(0)).max() < 1e-10 * size
+    assert np.abs(np.cross(arms, momenta).sum(0)).max() < 1e-10 * size
+
+
+def test_drift_is_a_slope_in_milli_electronvolt_per_atom_and_picosecond():
+    time = np.linspace(0, 2, 5)
+    run = Run(time, np.zeros((5, 3, 3)), np.zeros((5, 3, 3)), -7.0 + 0.006 * time, np.zeros(5))
+    assert drift(run) == pytest.approx(2.0)
+
+
 def test_relaxation_finds_the_minimum_and_says_so_when_it_does_not():
     atoms = molecule()
     atoms.positions += np.random.default_rng(0).normal(scale=0.1, size=(3, 3))
@@ -135,6 +151,9 @@ def test_vibrations_of_two_atoms_on_a_spring(tmp_path):
         units._hplanck * units._c * 100)
     assert waves[-1] == pytest.approx(expected, rel=1e-4) and expected > 500
     assert np.abs(waves[:-1]).max() < 0.02 * expected  # translations; rotations but for the finite displacement
+    atoms.calc.field.network.k.data.neg_()  # the same hill upside down
+    upside = vibrations(atoms, tmp_path / "upside")
+    assert upside[0] == pytest.approx(-expected, rel=1e-4) and np.all(np.diff(upside) >= 0)
 
 
 def test_nve_measures_what_it_says_of_runs_from_a_relaxed_geometry(monkeypatch):
@@ -191,6 +210,21 @@ def test_the_field_that_is_given_stays_as_it_is():
     assert field.training and field.network.k.dtype == torch.float64
     atoms = ase.Atoms("OH", positions=[[0, 0, 0], [1.2, 0, 0]], calculator=first)
     assert atoms.get_potential_energy() == pytest.approx(K / 2 * 0.1**2, abs=1e-12)
+
+
+def test_atoms_of_other_elements_or_another_number_go_through_the_same_calculator():
+    field = md17.build(Md17Model(method="positions", hidden=8, layers=1, basis=8, widening=2, elements="1 6 8"), seed=0)
+    field.normalise(-3.0, 2.0, torch.tensor([1, 6, 8]))
+    shared = PonitaCalculator(field, torch.float64)
+    seen = set()
+    for symbols in ("OHH", "OCH", "OHH", "OH"):
+        atoms = ase.Atoms(symbols, positions=molecule(symbols).positions, calculator=shared)
+        alone = atoms.copy()
+        alone.calc = PonitaCalculator(field, torch.float64)
+        assert atoms.get_potential_energy() == pytest.approx(alone.get_potential_energy(), abs=1e-12)
+        assert np.abs(atoms.get_forces() - alone.get_forces()).max() < 1e-12
+        seen.add(round(atoms.get_potential_energy(), 6))
+    assert len(seen) == 3  # a control: the elements count
 
 
 def test_the_energy_is_consistent_with_the_forces_for_ase():

@@ -22,7 +22,7 @@ from ponita_edu.analysis.molecule_networks import (
     untrained,
 )
 from ponita_edu.analysis.rotation_check import MoleculeNetwork, claim, nearest_symmetry, permutes, reflections
-from ponita_edu.geometry import make_grid, random_rotations
+from ponita_edu.geometry import Grid, make_grid, random_rotations
 from ponita_edu.molecules import Molecule, aspirin, ethanol
 from ponita_edu.viz import rotation_check
 from ponita_edu.viz.items import Arrows, Balls
@@ -97,6 +97,12 @@ def test_reflections_are_found_whether_or_not_the_grid_holds_its_antipodes(name,
 def test_grid_with_unequal_weights_is_permuted_only_with_its_weights():
     lebedev = make_grid("lebedev", 14)
     assert permutes(lebedev, motion(90, 0)) and not permutes(lebedev, motion(45, 0))
+    points = make_grid("octahedron").points
+    heavy_x = Grid.from_points(points, torch.where(points[:, 0].abs() > 0.5, 0.2, 0.15))
+    about_x, about_z = motion(0, 90), motion(90, 0)
+    assert all(permutes(make_grid("octahedron"), turn) for turn in (about_x, about_z))
+    assert permutes(heavy_x, about_x) and not permutes(heavy_x, about_z)
+    assert len(reflections(make_grid("octahedron"))) == 24 and len(reflections(heavy_x)) == 8  # of a square prism
 
 
 # ----------------------------------------------------------------------------------------------------------- networks
