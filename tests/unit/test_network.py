@@ -297,6 +297,21 @@ def test_sharing_a_kernel_between_a_pair_and_its_reverse_changes_nothing(space, 
         assert torch.allclose(shared, anew, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("space, directions", [("bundle", 6), ("positions", 1)])
+def test_a_pair_and_its_reverse_take_one_evaluation_of_the_kernel(space, directions):
+    model, graphs, rows = network(space, 3), Graphs(*(cloud(4, 3, 0).pos, torch.ones(4, 2, dtype=F64))), []
+    if space == "bundle":
+        graphs = graphs._replace(vec=torch.ones(4, 2, 3, dtype=F64))
+    model.basis[1].register_forward_hook(lambda _, given, out: rows.append(out[..., 0].numel()))
+    for shared, count in ((True, [4 * 3 // 2 * directions, 1]), (False, [4 * 4 * directions])):  # the 1: of self loops
+        model.share_classes = shared
+        rows.clear()
+        model(graphs)
+        assert rows == count
+    assert not any(network(space, 3, attention=True).shares for space in ("bundle", "positions"))
+    assert not network("full", 3).shares
+
+
 @pytest.mark.parametrize("space", ["bundle", "positions"])
 def test_kernels_are_shared_under_a_condition_only_where_it_is_the_same_at_both_ends(space):
     model = network(space, 3, conditioning=True)

@@ -109,6 +109,16 @@ def test_pairs_are_found_again_in_their_edges_and_controls_are_not():
     assert mutual_edges(graphs.edge_index, 5, off) is None
 
 
+def test_proper_edges_are_all_but_the_self_loops_and_may_be_worked_out_without_gradients():
+    graphs = graphs_of(*crystal("small"))
+    with torch.inference_mode():
+        edge_index, shift = graphs.proper
+    found = {tuple(row) for row in torch.cat((edge_index.T, shift), dim=1).tolist()}
+    assert found == listed(graphs) - {(s, s, 0, 0, 0) for s in range(5)} and len(found) == edge_index.shape[1]
+    assert any(s == t and all(k) for s, t, *k in found)  # a control: images of a node in all three directions
+    assert not edge_index.is_inference() and not shift.is_inference()
+
+
 @pytest.mark.parametrize("first, reach", [((1, 1, 1), 1), ((1, 0, -1), 1), ((-3, 1), 3), ((-2, -3), 3)])
 def test_two_edges_are_a_pair_only_if_one_is_the_reverse_of_the_other(first, reach):
     # whatever else the second edge is: shifts and nodes are told apart, also where their numbers add up to the same
