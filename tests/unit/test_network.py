@@ -593,6 +593,6 @@ def test_the_backward_pass_makes_again_what_recompute_says_and_nothing_else(monk
 
 def test_a_seed_gives_the_same_weights_in_every_thread():
     with ThreadPoolExecutor(4) as pool:
-        found = set(pool.map(lambda _: float(Ponita(PonitaConfig(1, hidden=8, basis=8), seed=3).embed.weight.detach().sum()),
-                             range(40)))
+        networks = pool.map(lambda _: Ponita(PonitaConfig(1, hidden=8, basis=8), seed=3), range(40))
+        found = {float(network.embed.weight.detach().sum()) for network in networks}
     assert len(found) == 1
