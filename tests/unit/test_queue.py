@@ -134,6 +134,13 @@ def test_every_result_comes_from_commits_as_they_are(path):
     assert found and all(re.fullmatch("[0-9a-f]{40}", c) for c in found), found
 
 
+def test_every_benchmark_says_where_and_how_long_it_was_measured():
+    found = {path.stem: json.loads(path.read_text()) for path in (ROOT / "results").glob("*.json")}
+    measured = {name: r for name, r in found.items() if "benchmarks/" in str(r.get("command"))}
+    assert {"speed", "tables", "scale", "bf16", "time_to_error"} <= set(measured)
+    assert [name for name, r in measured.items() if not (r.get("device") and r.get("minutes"))] == []
+
+
 def test_a_changed_tree_behind_a_result_would_be_found():
     assert commits({"a": [{"commits": ["12-dirty", "34"]}], "commit": "56, 78-dirty"}) == [
         "56", "78-dirty", "12-dirty", "34"]
