@@ -38,7 +38,7 @@ from ponita_edu.geometry import Grid, make_grid
 from ponita_edu.nn import Ponita, PonitaConfig
 from ponita_edu.nn.baselines import EGNN, EGNNConfig
 from ponita_edu.tasks.checkpoint import write_json
-from ponita_edu.tasks.run import count, device_name, how_measured, keep_memory
+from ponita_edu.tasks.run import count, device_name, facts, how_measured, keep_memory
 
 INOUT = {
     "nbody": dict(scalars_in=1, vectors_in=1, scalars_out=0, vectors_out=1, level="node"),
@@ -265,7 +265,7 @@ def main() -> None:
         print(json.dumps(construction()))
         return
     rate, stream, rows = matrix_rate(device), memory_rate(device), []
-    before = 0.0
+    before, found = 0.0, facts()  # of the code that runs, whatever is checked out meanwhile
     if options.out and options.out.exists():
         old, here = json.loads(options.out.read_text()), how_measured(device_name(device))
         if all(old[key] == here[key] for key in ("device", "threads", "commit", "versions")):
@@ -288,7 +288,7 @@ def main() -> None:
     if options.out:
         built, how = construction(), how_measured(device_name(device))
         write_json(options.out, {"about": "see benchmarks/bench_networks.py", "construction": built, "rows": rows,
-                                 **how, "minutes": round(before + how["minutes"], 2)})
+                                 **how, **found, "minutes": round(before + how["minutes"], 2)})
         draw(rows, options.out.with_suffix(".png"))
 
 

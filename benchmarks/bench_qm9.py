@@ -22,7 +22,7 @@ from ponita_edu.tasks import qm9
 from ponita_edu.tasks.checkpoint import write_json
 from ponita_edu.tasks.parts import make_optimizer
 from ponita_edu.tasks.qm9_config import PRESETS
-from ponita_edu.tasks.run import how_measured, keep_memory
+from ponita_edu.tasks.run import facts, how_measured, keep_memory
 from ponita_edu.tasks.settings import replaced
 
 PIECE = {"bonds": 96, "complete": 24}
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    found = facts()  # of the code that runs, whatever is checked out meanwhile
     torch.set_num_threads(options.threads)
     keep_memory()
     rows = [measure(graph, options.batch, options.steps) for graph in ("bonds", "complete")]
@@ -71,7 +72,7 @@ def main() -> None:
               "matrix product")
     if options.out:
         peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 1)
-        write_json(options.out, {"rows": rows, "peak_memory_gb": peak, **how_measured()})
+        write_json(options.out, {"rows": rows, "peak_memory_gb": peak, **how_measured(), **found})
     else:
         print(json.dumps(rows))
 
